@@ -1,0 +1,140 @@
+//! What is said about a policy set.
+
+use crate::{Code, Span};
+
+/// Whether a set with this diagnostic can be served.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Severity {
+    /// Worth mending; the set loads.
+    Warning,
+    /// The set does not load.
+    Error,
+}
+
+/// One finding, for the person who can mend it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Diagnostic {
+    /// What kind of finding it is.
+    pub code: Code,
+    /// Whether it stops the set from loading.
+    pub severity: Severity,
+    /// What is wrong, in one line, with the names involved.
+    pub message: String,
+    /// Where; `None` for what has no place (an empty folder).
+    pub span: Option<Span>,
+    /// A few words at the caret.
+    pub label: Option<String>,
+    /// Other places that belong to it, with a few words each.
+    pub related: Vec<(Span, String)>,
+    /// Why it is wrong, where the message alone does not say.
+    pub cause: Option<String>,
+    /// What to do, with the nearest right name or the corrected text.
+    pub help: Option<String>,
+}
+
+impl Diagnostic {
+    /// A finding of this code's own severity.
+    pub fn new(code: Code, message: impl Into<String>) -> Self {
+        Self {
+            code,
+            severity: code.severity(),
+            message: message.into(),
+            span: None,
+            label: None,
+            related: Vec::new(),
+            cause: None,
+            help: None,
+        }
+    }
+
+    /// Sets where it is.
+    #[must_use]
+    pub fn at(mut self, span: Span) -> Self {
+        self.span = Some(span);
+        self
+    }
+
+    /// Sets the words at the caret.
+    #[must_use]
+    pub fn label(mut self, label: impl Into<String>) -> Self {
+        self.label = Some(label.into());
+        self
+    }
+
+    /// Adds another place that belongs to it.
+    #[must_use]
+    pub fn also(mut self, span: Span, label: impl Into<String>) -> Self {
+        self.related.push((span, label.into()));
+        self
+    }
+
+    /// Sets why it is wrong.
+    #[must_use]
+    pub fn cause(mut self, cause: impl Into<String>) -> Self {
+        self.cause = Some(cause.into());
+        self
+    }
+
+    /// Sets what to do.
+    #[must_use]
+    pub fn help(mut self, help: impl Into<String>) -> Self {
+        self.help = Some(help.into());
+        self
+    }
+}
+
+/// The findings of one load, in the order found.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Diagnostics(Vec<Diagnostic>);
+
+impl Diagnostics {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds one.
+    pub fn push(&mut self, diagnostic: Diagnostic) {
+        self.0.push(diagnostic);
+    }
+
+    /// Adds several.
+    pub fn extend(&mut self, more: impl IntoIterator<Item = Diagnostic>) {
+        self.0.extend(more);
+    }
+
+    /// Whether any of them stops the set from loading.
+    pub fn has_errors(&self) -> bool {
+        self.0.iter().any(|d| d.severity == Severity::Error)
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
+        self.0.iter()
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Sorts them by file and place, and drops exact repeats.
+    pub fn sort(&mut self) {
+        self.0.sort_by_key(|d| (d.span.map_or((u32::MAX, 0), |s| (s.source.0, s.start)), d.code as u32));
+        self.0.dedup();
+    }
+}
+
+impl IntoIterator for Diagnostics {
+    type Item = Diagnostic;
+    type IntoIter = std::vec::IntoIter<Diagnostic>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.0.into_iter()
+    }
+}

@@ -1,0 +1,17 @@
+//! Where something is wrong in a policy set, what, and how to mend it.
+//!
+//! [`Sources`] holds the texts, [`Span`] a place in one of them, [`Diagnostic`] what is said about it, and [`Code`]
+//! is the closed table of what can be said. [`units`] has the values with units that policies are written in.
+#![forbid(unsafe_code)]
+
+mod codes;
+mod diagnostic;
+mod embedded;
+mod near;
+mod span;
+
+pub use codes::Code;
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use embedded::Embedded;
+pub use near::nearest;
+pub use span::{Source, SourceId, Sources, Span};

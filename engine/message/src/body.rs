@@ -1,0 +1,61 @@
+//! The typed body of a request, by operation.
+
+use crate::{Chat, Text};
+use bytestring::ByteString;
+use std::ops::Range;
+
+/// What a request says, decoded only if the plan reads it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Body {
+    /// Not decoded (yet).
+    #[default]
+    Unread,
+    /// Of an operation that has no typed form here.
+    Opaque,
+    /// A conversation.
+    Chat(Chat),
+    /// Prompts to continue.
+    Completion(Completion),
+    /// Texts to embed.
+    Embedding(Embedding),
+}
+
+/// A completion request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Completion {
+    /// The prompts; token arrays do not appear (they are no text).
+    pub prompts: Vec<Text>,
+    /// Whether a prompt came as token ids, which no guard can read.
+    pub has_token_ids: bool,
+}
+
+/// An embedding request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Embedding {
+    /// The inputs.
+    pub inputs: Vec<Text>,
+    /// Whether an input came as token ids, which no guard can read.
+    pub has_token_ids: bool,
+}
+
+/// One top-level field of a request other than its messages, inputs, tools, model and stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Param {
+    /// The field's name.
+    pub name: ByteString,
+    /// Its value, JSON as spelt.
+    pub json: ByteString,
+    /// Where the value stands in the original bytes; `None` if a stage added it.
+    pub at: Option<Range<u32>>,
+}
+
+/// The parameters of a request, in the order written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Params(pub Vec<Param>);
+
+impl Params {
+    /// The JSON of the parameter with this name.
+    pub fn get(&self, name: &str) -> Option<&ByteString> {
+        self.0.iter().find(|param| param.name == name).map(|param| &param.json)
+    }
+}

@@ -1,0 +1,88 @@
+//! A text inside a body, and where it stands.
+
+use crate::{Role, names};
+use bytestring::ByteString;
+use std::ops::Range;
+
+/// How a text is to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TextForm {
+    /// Prose.
+    Plain,
+    /// A JSON document written into a string (a tool call's arguments): what an edit puts in is escaped for JSON once more.
+    Json,
+}
+
+names! {
+    /// What a text is for.
+    TextRole {
+        /// System or developer prompt.
+        System = "system",
+        /// What a user says.
+        User = "user",
+        /// What the model said.
+        Assistant = "assistant",
+        /// What a tool gave back.
+        Tool = "tool",
+        /// The arguments of a tool call.
+        Arguments = "arguments",
+        /// The model's reasoning.
+        Reasoning = "reasoning",
+        /// A refusal.
+        Refusal = "refusal",
+        /// An input to embed, rank or moderate, or a prompt to complete.
+        Input = "input",
+    }
+}
+
+impl From<Role> for TextRole {
+    fn from(role: Role) -> Self {
+        match role {
+            Role::System | Role::Developer => TextRole::System,
+            Role::User => TextRole::User,
+            Role::Assistant => TextRole::Assistant,
+            Role::Tool => TextRole::Tool,
+        }
+    }
+}
+
+/// A text of a body. Cloning shares its memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Text {
+    /// The text, decoded from JSON.
+    pub value: ByteString,
+    /// Where its JSON string literal (quotes included) stands in the original bytes; `None` for a text that a stage added.
+    pub at: Option<Range<u32>>,
+    /// How it is to be read.
+    pub form: TextForm,
+}
+
+impl Text {
+    /// A text that stands in the original bytes.
+    pub fn at(value: ByteString, at: Range<u32>, form: TextForm) -> Self {
+        Self { value, at: Some(at), form }
+    }
+
+    /// A text that is not in the original bytes.
+    pub fn added(value: impl Into<ByteString>) -> Self {
+        Self { value: value.into(), at: None, form: TextForm::Plain }
+    }
+
+    /// The text.
+    pub fn as_str(&self) -> &str {
+        &self.value
+    }
+}
+
+/// A text of a request or reply on a walk through all of them.
+#[derive(Clone, Copy, Debug)]
+pub struct TextAt<'a> {
+    /// Its number on the walk, from 0; edits name it by this.
+    pub index: usize,
+    /// What it is for.
+    pub role: TextRole,
+    /// The message or choice it belongs to, from 0.
+    pub message: usize,
+    /// The text itself.
+    pub text: &'a Text,
+}
