@@ -66,7 +66,7 @@ pub struct Reply {
     /// Whether it came from a cache.
     pub cached: bool,
     splices: Splices,
-    edited: bool,
+    edits: u32,
 }
 
 impl Reply {
@@ -81,7 +81,7 @@ impl Reply {
             model: None,
             cached: false,
             splices: Splices::default(),
-            edited: false,
+            edits: 0,
         }
     }
 
@@ -148,7 +148,7 @@ impl Reply {
                 n += 1;
             });
         }
-        self.edited |= done;
+        self.edits += u32::from(done);
         done
     }
 
@@ -173,18 +173,23 @@ impl Reply {
         self.raw = patch(&self.outgoing(), ops)?;
         self.splices.clear();
         self.body = ReplyBody::Unread;
-        self.edited = true;
+        self.edits += 1;
         Ok(())
     }
 
     /// Notes that headers or status were changed by a stage.
     pub fn mark_edited(&mut self) {
-        self.edited = true;
+        self.edits += 1;
+    }
+
+    /// How many changes were made so far.
+    pub fn edits(&self) -> u32 {
+        self.edits
     }
 
     /// Whether a stage changed anything so far.
     pub fn is_edited(&self) -> bool {
-        self.edited
+        self.edits > 0
     }
 
     /// The body with all changes made; the original bytes themselves when there are none.

@@ -60,8 +60,8 @@ pub struct Request {
     splices: Splices,
     /// Changes by pointer, made after the splices.
     ops: Vec<JsonOp>,
-    /// Whether a stage changed anything, headers included.
-    edited: bool,
+    /// How many changes stages made, headers included.
+    edits: u32,
 }
 
 impl Request {
@@ -89,7 +89,7 @@ impl Request {
             params: Params::default(),
             splices: Splices::default(),
             ops: Vec::new(),
-            edited: false,
+            edits: 0,
         }
     }
 
@@ -201,7 +201,7 @@ impl Request {
             Body::Completion(body) => body.prompts.iter_mut().for_each(change),
             Body::Embedding(body) => body.inputs.iter_mut().for_each(change),
         }
-        self.edited |= done;
+        self.edits += u32::from(done);
         done
     }
 
@@ -230,7 +230,7 @@ impl Request {
                 self.ops.push(JsonOp::Set("/model".into(), model.into()));
             }
         }
-        self.edited = true;
+        self.edits += 1;
     }
 
     /// Puts a turn in front of all others (`front`) or behind them.
@@ -251,7 +251,7 @@ impl Request {
         let message = Message { role, parts: vec![Part::Text(Text::added(text))], name: None };
         let place = if front { 0 } else { chat.messages.len() };
         chat.messages.insert(place, message);
-        self.edited = true;
+        self.edits += 1;
     }
 
     /// Sets a top-level parameter such as `temperature`. Messages, inputs, tools, model and stream are not parameters.
@@ -270,7 +270,7 @@ impl Request {
                 self.ops.push(JsonOp::Set(pointer(name), value.clone()));
             }
         }
-        self.edited = true;
+        self.edits += 1;
     }
 
     /// Takes a top-level parameter out.
@@ -279,7 +279,7 @@ impl Request {
         self.params.0.retain(|param| param.name != name);
         if self.params.0.len() < before {
             self.ops.push(JsonOp::Remove(pointer(name)));
-            self.edited = true;
+            self.edits += 1;
         }
     }
 
@@ -291,18 +291,23 @@ impl Request {
         self.ops.clear();
         self.body = Body::Unread;
         self.params = Params::default();
-        self.edited = true;
+        self.edits += 1;
         Ok(())
     }
 
     /// Notes that headers were changed by a stage.
     pub fn mark_edited(&mut self) {
-        self.edited = true;
+        self.edits += 1;
+    }
+
+    /// How many changes were made so far.
+    pub fn edits(&self) -> u32 {
+        self.edits
     }
 
     /// Whether a stage changed anything so far.
     pub fn is_edited(&self) -> bool {
-        self.edited
+        self.edits > 0
     }
 
     /// The body with all changes made; the original bytes themselves when there are none.

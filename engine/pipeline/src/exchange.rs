@@ -1,0 +1,89 @@
+//! One request with all that belongs to it, from its arrival to its end.
+
+use crate::{Gateway, Plan, Target};
+use std::sync::Arc;
+use std::time::Duration;
+use weir_message::{Attempt, Denial, Fault, Money, Reply, Request, Trace, Usage};
+use weir_script::View;
+use weir_state::Space;
+
+/// One request with all that belongs to it.
+#[derive(Clone)]
+pub struct Exchange {
+    /// The request as it is now.
+    pub request: Request,
+    /// The request as it came, if the plan reads it.
+    pub original: Option<Arc<Request>>,
+    /// The whole reply on its way up.
+    pub reply: Option<Reply>,
+    /// The attempt under way, in `attempt:` stages.
+    pub attempt: Option<Attempt>,
+    /// The target of the attempt under way or of the last one.
+    pub target: Option<Arc<Target>>,
+    /// What was decided so far.
+    pub trace: Trace,
+    /// The refusal, if it was refused.
+    pub refusal: Option<Refusal>,
+    /// Tokens spent in all attempts.
+    pub usage: Usage,
+    /// What they cost, as far as priced.
+    pub cost: Money,
+    /// Text of the reply so far, kept only when an observer asked for it.
+    pub status: u16,
+    /// The parameters of the stage being visited (`use … with`).
+    pub params: Arc<serde_json::Value>,
+    /// Whether the visit is real or a shadow's.
+    pub space: Space,
+    /// When it arrived, on the gateway's clock.
+    pub began: Duration,
+    /// When it arrived, in wall-clock nanoseconds since 1970 UTC.
+    pub unix_nanos: i64,
+    /// A number that is the same for this request however often asked; chance is drawn from it.
+    pub dice: u64,
+    /// The name of the stage being visited.
+    pub stage: Arc<str>,
+    /// What the pipeline below the stage being visited amounts to: its stages and the models they reach. Caches put it in
+    /// their keys.
+    pub below: [u8; 32],
+    /// The plan that it sees, from its first byte to its last.
+    pub plan: Arc<Plan>,
+    /// The process it runs in.
+    pub gateway: Arc<Gateway>,
+}
+
+/// Why a request was refused.
+#[derive(Clone, Debug)]
+pub enum Refusal {
+    /// A stage decided so.
+    Denied(Denial),
+    /// Something failed.
+    Failed(Fault),
+}
+
+impl Exchange {
+    /// Time on the gateway's clock.
+    pub fn now(&self) -> Duration {
+        self.gateway.clock.now()
+    }
+
+    /// Time since it arrived.
+    pub fn elapsed(&self) -> Duration {
+        self.now().saturating_sub(self.began)
+    }
+
+    /// A number between 0 and 1 that is the same for this request and `salt` however often asked.
+    pub fn chance(&self, salt: &str) -> f64 {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&self.dice.to_le_bytes());
+        hasher.update(salt.as_bytes());
+        let bytes = hasher.finalize();
+        let mut first = [0; 4];
+        first.copy_from_slice(bytes.as_bytes().first_chunk::<4>().unwrap_or(&[0; 4]));
+        f64::from(u32::from_le_bytes(first)) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// What expressions and scripts see of it.
+    pub fn view(&self) -> View<'_> {
+        crate::view::of(self)
+    }
+}

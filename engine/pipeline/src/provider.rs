@@ -1,0 +1,115 @@
+//! An account at a model API, as a plan uses it.
+
+use arc_swap::ArcSwapOption;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::Arc;
+use weir_message::Dialect;
+
+use crate::Timeouts;
+
+/// How a provider is reached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Access {
+    /// In this process: the deterministic provider `echo`.
+    Echo,
+    /// Over HTTP.
+    Http(Endpoint),
+}
+
+/// Where a provider listens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Endpoint {
+    /// Whether to speak TLS.
+    pub tls: bool,
+    /// Host name or address, without port or brackets; also the name that its certificate must bear.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// The path in front of the API's own paths, without a trailing `/`.
+    pub base_path: String,
+    /// Certificates to trust instead of the system's.
+    pub ca: Option<PathBuf>,
+    /// Which HTTP versions to offer.
+    pub http2: Http2,
+}
+
+/// Whether HTTP/2 is spoken to a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Http2 {
+    /// Over TLS if the provider agrees (ALPN), never without TLS.
+    #[default]
+    Auto,
+    /// Always, without TLS by prior knowledge.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// How a credential is shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AuthScheme {
+    /// Not at all.
+    None,
+    /// `authorization: Bearer …`
+    Bearer,
+    /// The bare credential in this header.
+    Header(HeaderName),
+}
+
+/// A secret that may be swapped while plans that use it run. Prints `…`.
+#[derive(Default)]
+pub struct Credential(ArcSwapOption<Box<str>>);
+
+impl Credential {
+    /// A credential that is known.
+    pub fn new(secret: &str) -> Self {
+        let credential = Self::default();
+        credential.set(secret);
+        credential
+    }
+
+    /// Puts another secret in its place.
+    pub fn set(&self, secret: &str) {
+        self.0.store(Some(Arc::new(secret.into())));
+    }
+
+    /// The header value for it behind `prefix`, marked sensitive; `None` if it is not set or cannot stand in a header.
+    pub fn header(&self, prefix: &str) -> Option<HeaderValue> {
+        let guard = self.0.load();
+        let secret = guard.as_ref()?;
+        let mut value = HeaderValue::from_str(&format!("{prefix}{secret}")).ok()?;
+        value.set_sensitive(true);
+        Some(value)
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("…")
+    }
+}
+
+/// An account at a model API.
+#[derive(Debug)]
+pub struct Provider {
+    /// Its name in the set.
+    pub name: Arc<str>,
+    /// The catalogue row it comes from, if any.
+    pub row: Option<Arc<str>>,
+    /// Its wire format.
+    pub dialect: Dialect,
+    /// How it is reached.
+    pub access: Access,
+    /// How the credential is shown.
+    pub auth: AuthScheme,
+    /// The credential.
+    pub credential: Arc<Credential>,
+    /// Headers sent with each attempt.
+    pub headers: HeaderMap,
+    /// Its region, if stated.
+    pub region: Option<Arc<str>>,
+    /// Limits in time.
+    pub timeouts: Timeouts,
+}
