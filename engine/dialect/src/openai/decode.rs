@@ -1,0 +1,316 @@
+//! Requests of OpenAI's API (platform.openai.com/docs/api-reference: chat, completions, embeddings) to messages.
+
+use super::parts;
+use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place};
+use bytestring::ByteString;
+use std::collections::HashSet;
+use weir_message::{
+    Body, Chat, Completion, Embedding, Fault, Head, Message, Operation, Param, Params, Part, Request, Role, Text,
+    TextForm, Tool, ToolResult,
+};
+
+/// The most top-level fields taken; each is kept as a parameter.
+const MAX_FIELDS: usize = 512;
+
+/// Reads the few fields that every plan reads.
+pub(crate) fn read_head(request: &mut Request, whole: &ByteString) -> Scanned<()> {
+    let mut head = Head::default();
+    let mut scan = Scan::all(whole)?;
+    let inside = scan.object(&["model", "stream", "stream_options"], |scan, name, _| {
+        head_field(scan, name, &mut head).map(|_| ())
+    })?;
+    scan.end()?;
+    head.object_at = Some(place(inside));
+    set_head(request, head);
+    Ok(())
+}
+
+/// Reads everything.
+pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
+    let mut reader = Reader::default();
+    let mut scan = Scan::all(whole)?;
+    let known: &'static [&'static str] = match request.operation {
+        Operation::Chat => &["model", "stream", "stream_options", "messages", "tools", "functions"],
+        Operation::Completion => &["model", "stream", "stream_options", "prompt", "suffix"],
+        Operation::Embedding => &["model", "stream", "stream_options", "input"],
+        _ => {
+            request.body = Body::Opaque;
+            return Ok(());
+        }
+    };
+    let inside = scan.object(known, |scan, name, key| reader.field(scan, name, &key))?;
+    scan.end()?;
+    reader.head.object_at = Some(place(inside));
+    let missing = |want| Err(Flaw::new(What::Want(want), 0));
+    request.body = match request.operation {
+        Operation::Chat => match reader.chat.messages_at {
+            Some(_) => Body::Chat(reader.chat),
+            None => return missing("a field `messages`"),
+        },
+        Operation::Completion => {
+            let mut prompts = reader.inputs.texts;
+            prompts.extend(reader.suffix);
+            Body::Completion(Completion { prompts, has_token_ids: reader.inputs.has_others })
+        }
+        _ if !reader.inputs.is_there => return missing("a field `input`"),
+        _ => Body::Embedding(Embedding { inputs: reader.inputs.texts, has_token_ids: reader.inputs.has_others }),
+    };
+    // Parameters that stages set before the body was read stay as they set them.
+    let mut params = reader.params;
+    for set in request.params.0.drain(..).filter(|param| param.at.is_none()) {
+        match params.0.iter_mut().find(|param| param.name == set.name) {
+            Some(param) => *param = set,
+            None => params.0.push(set),
+        }
+    }
+    request.params = params;
+    set_head(request, reader.head);
+    Ok(())
+}
+
+/// Takes over what was read of the head, but for a model that a stage chose since.
+fn set_head(request: &mut Request, mut head: Head) {
+    let is_changed = request.outgoing().is_ok_and(|out| out.as_ptr() != request.raw.as_ptr());
+    if is_changed && let Some(model) = request.head.model.take() {
+        head.model = Some(model);
+    }
+    request.head = head;
+}
+
+/// Reads a field of the head; whether it was one.
+fn head_field<'a>(scan: &mut Scan<'a>, name: &str, head: &mut Head) -> Scanned<bool> {
+    match name {
+        "model" => head.model = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?,
+        "stream" => head.stream = scan.bool_or_null()?,
+        "stream_options" => {
+            if scan.next()? == Next::Null {
+                scan.skip()?;
+            } else {
+                scan.object(&["include_usage"], |scan, name, _| {
+                    if name.is_empty() {
+                        scan.skip()?;
+                    } else {
+                        head.include_usage = scan.bool_or_null()?;
+                    }
+                    Ok(())
+                })?;
+            }
+        }
+        _ => {
+            scan.skip()?;
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Texts of a `prompt` or `input`.
+#[derive(Default)]
+struct Inputs {
+    texts: Vec<Text>,
+    has_others: bool,
+    is_there: bool,
+}
+
+impl Inputs {
+    fn read(&mut self, scan: &mut Scan<'_>) -> Scanned<()> {
+        self.is_there = true;
+        match scan.next()? {
+            Next::String => self.one(scan),
+            Next::Array => scan.array(|scan, _| self.one(scan)).map(|_| ()),
+            Next::Null => scan.skip().map(|_| ()),
+            _ => Err(scan.want("a string or an array")),
+        }
+    }
+
+    fn one(&mut self, scan: &mut Scan<'_>) -> Scanned<()> {
+        if scan.next()? == Next::String {
+            let lit = scan.string()?;
+            self.texts.push(scan.text(&lit, TextForm::Plain)?);
+        } else {
+            self.has_others = true;
+            scan.skip()?;
+        }
+        Ok(())
+    }
+}
+
+/// What was read of a request so far.
+#[derive(Default)]
+struct Reader {
+    head: Head,
+    chat: Chat,
+    inputs: Inputs,
+    suffix: Option<Text>,
+    params: Params,
+    /// Names of parameters, once there are too many to look through.
+    names: HashSet<ByteString>,
+}
+
+impl Reader {
+    fn field<'a>(&mut self, scan: &mut Scan<'a>, name: &str, key: &Lit<'a>) -> Scanned<()> {
+        match name {
+            "messages" => {
+                let messages = &mut self.chat.messages;
+                let inside = scan.array(|scan, _| {
+                    messages.push(message(scan)?);
+                    Ok(())
+                })?;
+                self.chat.messages_at = Some(place(inside));
+            }
+            "tools" | "functions" => {
+                let tools = &mut self.chat.tools;
+                if scan.next()? == Next::Null {
+                    scan.skip()?;
+                } else {
+                    scan.array(|scan, _| {
+                        tools.push(tool(scan)?);
+                        Ok(())
+                    })?;
+                }
+            }
+            "prompt" | "input" => self.inputs.read(scan)?,
+            "suffix" => self.suffix = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?,
+            "model" | "stream" => {
+                head_field(scan, name, &mut self.head)?;
+            }
+            _ => {
+                let range = if name == "stream_options" {
+                    scan.next()?;
+                    let start = scan.place();
+                    head_field(scan, name, &mut self.head)?;
+                    start..scan.place()
+                } else {
+                    scan.skip()?
+                };
+                self.param(scan, key, range)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn param<'a>(&mut self, scan: &Scan<'a>, key: &Lit<'a>, range: std::ops::Range<usize>) -> Scanned<()> {
+        let name = scan.shared(key)?;
+        let params = &mut self.params.0;
+        if params.len() >= MAX_FIELDS {
+            return Err(Flaw::new(What::TooMany, key.at.start));
+        }
+        let is_known = match params.len() {
+            ..16 => params.iter().any(|param| param.name == name),
+            _ => {
+                if self.names.is_empty() {
+                    self.names.extend(params.iter().map(|param| param.name.clone()));
+                }
+                !self.names.insert(name.clone())
+            }
+        };
+        if is_known {
+            return Err(Flaw::new(What::Repeated, key.at.start));
+        }
+        params.push(Param { name, json: scan.share(scan.spelt(range.clone())), at: Some(place(range)) });
+        Ok(())
+    }
+}
+
+/// One turn.
+fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
+    let (mut role, mut name, mut call) = (None, None, ByteString::new());
+    let mut is_function = false;
+    let mut said = Vec::new();
+    let start = scan.place();
+    scan.object(
+        &[
+            "role",
+            "content",
+            "name",
+            "tool_calls",
+            "tool_call_id",
+            "function_call",
+            "refusal",
+            "reasoning_content",
+            "reasoning",
+            "audio",
+        ],
+        |scan, field, _| match field {
+            "role" => {
+                let lit = scan.string()?;
+                let value = lit.value()?;
+                is_function = value == "function";
+                role = Role::from_name(if is_function { "tool" } else { &value });
+                if role.is_none() {
+                    return Err(Flaw::new(
+                        What::Want("`system`, `developer`, `user`, `assistant` or `tool`"),
+                        lit.at.start,
+                    ));
+                }
+                Ok(())
+            }
+            "name" => {
+                name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
+                Ok(())
+            }
+            "tool_call_id" => {
+                if let Some(lit) = scan.string_or_null()? {
+                    call = scan.shared(&lit)?;
+                }
+                Ok(())
+            }
+            _ => parts::said(scan, field, &mut said),
+        },
+    )?;
+    let Some(role) = role else { return Err(Flaw::new(What::Want("a field `role`"), start)) };
+    let parts = if role == Role::Tool {
+        if is_function {
+            call = name.clone().unwrap_or_default();
+        }
+        vec![Part::ToolResult(ToolResult { call, parts: said })]
+    } else {
+        said
+    };
+    Ok(Message { role, parts, name })
+}
+
+/// A tool offered, or a function in the old form.
+fn tool(scan: &mut Scan<'_>) -> Scanned<Tool> {
+    let (mut kind, mut name, mut description) = (ByteString::new(), None, None);
+    scan.next()?;
+    let start = scan.place();
+    scan.object(&["type", "name", "description", "function", "custom"], |scan, field, _| match field {
+        "type" => {
+            if let Some(lit) = scan.string_or_null()? {
+                kind = scan.shared(&lit)?;
+            }
+            Ok(())
+        }
+        "name" => {
+            name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
+            Ok(())
+        }
+        "description" => {
+            description = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
+            Ok(())
+        }
+        "function" | "custom" => scan
+            .object(&["name", "description"], |scan, field, _| {
+                match field {
+                    "name" => name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?,
+                    "description" => {
+                        description = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
+                    }
+                    _ => {
+                        scan.skip()?;
+                    }
+                }
+                Ok(())
+            })
+            .map(|_| ()),
+        _ => scan.skip().map(|_| ()),
+    })?;
+    let raw = scan.share(scan.spelt(start..scan.place()));
+    Ok(Tool { name: name.unwrap_or(kind), description, raw })
+}
+
+/// The fault for a flaw of a request.
+pub(crate) fn bad_request(flaw: Flaw) -> Fault {
+    flaw.fault(weir_message::ErrorCode::BadRequest, "the body")
+}
