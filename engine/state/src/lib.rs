@@ -1,1 +1,29 @@
-//! Placeholder.
+//! What outlives a request: limits, keys, caches, breakers, the ledger. All in the memory of one process.
+//!
+//! Nothing here knows a policy: counts are keyed by what is metered, caches by content, breakers by target, so that a new
+//! revision finds what the old one left. Time is an argument everywhere: `now` is the time since a fixed point of the
+//! process (the gateway's clock), the same for all calls. No method blocks on I/O or holds a lock across an await.
+#![forbid(unsafe_code)]
+
+mod breakers;
+mod error;
+mod exact;
+mod keys;
+mod ledger;
+mod limits;
+mod semantic;
+mod state;
+
+pub use breakers::{Breaker, BreakerSettings, Breakers, FailureRate, Permit};
+pub use error::StateError;
+pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
+pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
+pub use ledger::{Ledger, Row, Sum, SumBy, attempt_id};
+pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
+pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
+pub use state::{CachedReply, Sizes, Space, State};
+
+/// Nanoseconds of a point in time, saturating after 584 years.
+pub(crate) fn nanos(time: std::time::Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+}

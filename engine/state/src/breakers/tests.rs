@@ -1,0 +1,1 @@
+//! Breakers open, probe and close as told.

@@ -1,0 +1,19 @@
+//! What can go wrong in this room.
+
+use std::sync::Arc;
+
+/// What can go wrong in this room.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum StateError {
+    /// Two keys of a ring have the same digest, so nobody could say whose requests those are.
+    #[error("keys `{first}` and `{second}` are the same key")]
+    SameKey {
+        /// The name that came first.
+        first: Arc<str>,
+        /// The other name.
+        second: Arc<str>,
+    },
+    /// A digest is not written as `blake3:` and 64 hexadecimal digits.
+    #[error("a digest is written `blake3:` and 64 hexadecimal digits")]
+    NotADigest,
+}

@@ -1,0 +1,1 @@
+//! Entries age, weigh and go; equal misses become one.

@@ -1,0 +1,1 @@
+//! Limits hold under races and drain as told.

@@ -1,0 +1,1 @@
+//! Entries are found by nearness, age, weigh and go.

@@ -1,0 +1,104 @@
+//! All state of a process in one place, made once and shared by every plan.
+
+use crate::{Breakers, ExactCache, Ledger, Limiter, SemanticStore};
+use bytestring::ByteString;
+use std::sync::Arc;
+use weir_message::Reply;
+
+/// Where a stage writes: for real, or where nobody feels it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub enum Space {
+    /// For real.
+    #[default]
+    Live,
+    /// A stage in shadow: it reads live state, and writes only here.
+    Shadow,
+}
+
+/// A reply as caches keep it: as it was at the cache's place, placeholders and all.
+#[derive(Clone, Debug)]
+pub struct CachedReply {
+    /// The whole reply. A hit is sent as the client asked, whole or as a stream.
+    pub reply: Reply,
+    /// The user turn that it answers, for what a semantic hit must agree in.
+    pub question: ByteString,
+    /// When it was stored, on the gateway's clock.
+    pub stored: std::time::Duration,
+}
+
+/// How much the caches may hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Of the exact cache, in bytes.
+    pub exact: usize,
+    /// Of the semantic store, vectors included, in bytes.
+    pub semantic: usize,
+}
+
+impl Default for Sizes {
+    /// 256 MiB each.
+    fn default() -> Self {
+        Self { exact: 256 << 20, semantic: 256 << 20 }
+    }
+}
+
+/// All state of a process. Made once; every plan holds the same one. Empty, it is small: nothing is reserved ahead.
+pub struct State {
+    /// Counts of requests and tokens.
+    pub limits: Arc<Limiter>,
+    /// Targets that fail or asked to be left alone.
+    pub breakers: Breakers,
+    /// What was spent.
+    pub ledger: Ledger,
+    exact: [ExactCache<CachedReply>; 2],
+    semantic: [SemanticStore<CachedReply>; 2],
+}
+
+impl State {
+    /// Empty state. The shadow caches hold a quarter of what the live ones may.
+    pub fn new(sizes: Sizes) -> Self {
+        Self {
+            limits: Arc::new(Limiter::new()),
+            breakers: Breakers::new(),
+            ledger: Ledger::new(),
+            exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],
+            semantic: [SemanticStore::new(sizes.semantic), SemanticStore::new(sizes.semantic / 4)],
+        }
+    }
+
+    /// The exact cache. A stage in shadow looks into the live one, then into the shadow's, and stores in the shadow's.
+    pub fn exact(&self, space: Space) -> &ExactCache<CachedReply> {
+        let [live, shadow] = &self.exact;
+        match space {
+            Space::Live => live,
+            Space::Shadow => shadow,
+        }
+    }
+
+    /// The semantic store. A stage in shadow looks into the live one, then into the shadow's, and stores in the shadow's.
+    pub fn semantic(&self, space: Space) -> &SemanticStore<CachedReply> {
+        let [live, shadow] = &self.semantic;
+        match space {
+            Space::Live => live,
+            Space::Shadow => shadow,
+        }
+    }
+
+    /// Forgets all cached replies. Returns how many there were.
+    pub fn purge(&self) -> u64 {
+        self.exact.iter().map(ExactCache::purge).sum::<u64>()
+            + self.semantic.iter().map(SemanticStore::purge).sum::<u64>()
+    }
+
+    /// Forgets the cached replies of one partition. Returns how many there were.
+    pub fn purge_partition(&self, partition: &[u8; 32]) -> u64 {
+        self.exact.iter().map(|cache| cache.purge_partition(partition)).sum::<u64>()
+            + self.semantic.iter().map(|store| store.purge_partition(partition)).sum::<u64>()
+    }
+}
+
+impl Default for State {
+    fn default() -> Self {
+        Self::new(Sizes::default())
+    }
+}
