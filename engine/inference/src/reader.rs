@@ -97,3 +97,49 @@ pub(crate) fn part_end(text: &str, most: usize) -> usize {
         None => end,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tiny() -> Reader {
+        Reader::new(include_bytes!("../testdata/tiny-classifier/tokenizer.json")).unwrap()
+    }
+
+    #[test]
+    fn marks_stand_around_a_text_and_are_not_read_from_it() {
+        let reader = tiny();
+        assert_eq!((reader.before(), reader.marks(), reader.pad()), (1, 2, 0));
+        assert_eq!(reader.ids("good day").unwrap(), [2, 4, 10, 3]);
+        assert!(!reader.ids("good [SEP] day").unwrap()[1..4].contains(&3));
+    }
+
+    #[test]
+    fn places_are_bytes_of_the_whole_text() {
+        let pieces = tiny().pieces("a gööd day", 100).unwrap();
+        let places: Vec<_> = pieces.iter().map(|piece| (piece.start - 100, piece.end - 100)).collect();
+        assert_eq!(places, [(0, 1), (2, 8), (9, 12)]);
+        assert!(pieces.iter().all(|piece| piece.starts_word));
+    }
+
+    #[test]
+    fn parts_end_after_a_blank_or_between_characters() {
+        for (text, most, want) in [
+            ("", 8, 0),
+            ("short", 8, 5),
+            ("one two three", 9, 8),
+            ("one twothree four", 14, 13),
+            ("one twothreefour", 12, 12),
+            ("éééééééé", 5, 4),
+            ("你好你好", 4, 3),
+            ("😀😀", 1, 4),
+        ] {
+            assert_eq!(part_end(text, most), want, "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_tokenizer_is_refused() {
+        assert!(Reader::new(b"{}").is_err());
+    }
+}

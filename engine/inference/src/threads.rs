@@ -59,3 +59,18 @@ fn start(queue: Arc<Queue<Work>>) -> Arc<Queue<Work>> {
     }
     queue
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::block_on;
+
+    #[test]
+    fn a_panic_costs_its_own_text_the_answer_and_no_other() {
+        for _ in 0..THREADS * 2 {
+            let stopped = block_on(run(|| -> u32 { panic!("a broken text") }));
+            assert_eq!(stopped, Err(Error::Stopped { name: NAME.into() }));
+        }
+        assert_eq!(block_on(run(|| 7)), Ok(7));
+    }
+}
