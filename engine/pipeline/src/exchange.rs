@@ -28,8 +28,10 @@ pub struct Exchange {
     pub usage: Usage,
     /// What they cost, as far as priced.
     pub cost: Money,
-    /// Text of the reply so far, kept only when an observer asked for it.
+    /// The HTTP status that the client was sent; 0 until then.
     pub status: u16,
+    /// What a cache said, if one looked.
+    pub cache: Option<CacheSaid>,
     /// The parameters of the stage being visited (`use … with`).
     pub params: Arc<serde_json::Value>,
     /// Whether the visit is real or a shadow's.
@@ -49,6 +51,28 @@ pub struct Exchange {
     pub plan: Arc<Plan>,
     /// The process it runs in.
     pub gateway: Arc<Gateway>,
+}
+
+/// What a cache said of a request (`x-weir-cache`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheSaid {
+    /// It answered.
+    Hit,
+    /// It looked and had nothing.
+    Miss,
+    /// It stepped aside.
+    Bypass,
+}
+
+impl CacheSaid {
+    /// The header's value.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Hit => "hit",
+            Self::Miss => "miss",
+            Self::Bypass => "bypass",
+        }
+    }
 }
 
 /// Why a request was refused.

@@ -4,22 +4,37 @@
 //! in by traits: [`Upstream`] and [`Clock`].
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod clock;
 mod exchange;
 mod gateway;
+mod handle;
+mod plan;
 mod provider;
+mod refuse;
 mod response;
+mod registry;
 mod route;
+mod view;
+mod run;
+mod settle;
+mod shadow;
 mod stage;
 mod stream;
+mod up;
 mod upstream;
+mod windows;
 
 pub use clock::{Clock, SystemClock};
-pub use exchange::{Exchange, Refusal};
+pub use exchange::{CacheSaid, Exchange, Refusal};
 pub use gateway::{Gateway, NoSink, Sink};
+pub use handle::handle;
+pub use plan::{OnError, Plan};
 pub use provider::{Access, AuthScheme, Credential, Endpoint, Http2, Provider};
+pub use refuse::refuse;
+pub use registry::{Registry, Workbench};
 pub use response::{Response, ResponseBody};
-pub use route::{Ask, Models, Pick, Route, Target};
+pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Retry, Route, Target, Weighted};
 pub use stage::{CONTINUE, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit};
 pub use stream::{Flow, StreamStage, StreamVerdict};
 pub use upstream::{Answer, Call, CallError, Timeouts, Upstream};

@@ -1,10 +1,17 @@
 //! Choosing targets.
 
+mod fallback;
+mod weighted;
+
+pub use fallback::{Fallback, FallbackChild, Retry};
+pub use weighted::Weighted;
+
 use crate::Provider;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_catalog::Price;
 use weir_message::{Attempt, Request};
+use weir_state::Breaker;
 
 /// Provider and upstream model.
 #[derive(Clone, Debug)]
@@ -19,6 +26,8 @@ pub struct Target {
     pub tokenizer: Option<Arc<str>>,
     /// The longest prompt and reply together, in tokens, if known.
     pub context: Option<u64>,
+    /// Whether it may be tried now; shared with other revisions.
+    pub breaker: Arc<Breaker>,
 }
 
 impl Target {
@@ -33,13 +42,18 @@ impl Target {
 pub struct Ask<'a> {
     /// The request as it is now.
     pub request: &'a Request,
-    /// The attempts so far, oldest first.
-    pub attempts: &'a [Attempt],
+    /// The attempts so far that this route had a hand in, oldest first.
+    pub attempts: &'a [&'a Attempt],
+    /// The target of the last attempt of all.
+    pub last_target: Option<&'a Arc<Target>>,
+    /// The models of the plan, for routes that follow the name asked for.
+    pub models: &'a Models,
     /// The level of nesting: `attempt.path[depth]` is the child that this route picked for an attempt.
     pub depth: usize,
     /// A number that is the same for this request and route however often asked.
     pub dice: u64,
-    /// Whether a target may be asked now: its breaker is closed and it is not cooling down.
+    /// Whether a target may be asked now: its breaker is closed and it is not cooling down. A route that gets a yes picks that
+    /// target: the yes may be the one probe of a breaker that would close.
     pub allows: &'a dyn Fn(&Target) -> bool,
 }
 
@@ -66,14 +80,49 @@ pub trait Route: Send + Sync {
     }
 
     /// Every target that may ever be chosen: for fingerprints, explanations and checks.
-    fn targets(&self) -> Vec<Arc<Target>>;
+    fn targets(&self, models: &Models) -> Vec<Arc<Target>>;
 }
 
-impl<'a> Ask<'a> {
-    /// The attempts that went to child `n` of this route.
-    pub fn of_child(&self, n: u16) -> impl Iterator<Item = &'a Attempt> {
-        let depth = self.depth;
-        self.attempts.iter().filter(move |attempt| attempt.path.get(depth) == Some(&n))
+/// Where a route may lead: to a target, or on to another route.
+#[derive(Clone)]
+pub enum Child {
+    /// To a target.
+    Target(Arc<Target>),
+    /// To another route; a model is one.
+    Route(Arc<dyn Route>),
+    /// To the model that the request asks for.
+    Requested,
+}
+
+impl Child {
+    /// What this child, the route's `n`th, would try next.
+    pub(crate) fn next(&self, n: u16, ask: Ask<'_>) -> Option<Pick> {
+        let mine = |attempt: &&Attempt| attempt.path.get(ask.depth) == Some(&n);
+        let route = match self {
+            Child::Target(target) => {
+                let fresh = !ask.attempts.iter().copied().any(|attempt| mine(&attempt));
+                return (fresh && (ask.allows)(target)).then(|| Pick {
+                    target: Arc::clone(target),
+                    path: vec![n],
+                    wait: Duration::ZERO,
+                });
+            }
+            Child::Route(route) => route,
+            Child::Requested => ask.models.get(ask.request.model())?,
+        };
+        let attempts: Vec<&Attempt> = ask.attempts.iter().copied().filter(mine).collect();
+        let mut pick = route.next(Ask { attempts: &attempts, depth: ask.depth + 1, ..ask })?;
+        pick.path.insert(0, n);
+        Some(pick)
+    }
+
+    /// Every target that it may lead to; for [`Child::Requested`] those of all models.
+    pub(crate) fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
+        match self {
+            Child::Target(target) => vec![Arc::clone(target)],
+            Child::Route(route) => route.targets(models),
+            Child::Requested => models.iter().flat_map(|(_, route)| route.targets(models)).collect(),
+        }
     }
 }
 

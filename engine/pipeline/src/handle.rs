@@ -1,0 +1,331 @@
+//! One request, from its arrival to the reply.
+
+use crate::attempt::{Reached, Wants};
+use crate::refuse::{self, put, refuse};
+use crate::run::{Down, Run, matches, original};
+use crate::up::Up;
+use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody};
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::sync::Arc;
+use weir_message::{Caller, ErrorCode, Fault, Money, Operation, Outcome, Reply, Request, Trace, Usage};
+use weir_state::Space;
+
+/// Takes a request through the pipeline that matches it. Never fails: what goes wrong is the reply. Dropping the future, or the
+/// body it returns, cancels the request; what was spent is booked.
+pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Request) -> Response {
+    if request.operation == Operation::Model {
+        return models(gateway, &plan, &request);
+    }
+    let read = if plan.eager_body { weir_dialect::decode(&mut request) } else { weir_dialect::read_head(&mut request) };
+    if let Err(fault) = read {
+        return refuse(Some(&plan), request.dialect, &request.id, &fault);
+    }
+    let mut x = exchange(gateway, &plan, request);
+    let index = match pick(&plan, &mut x) {
+        Ok(Some(index)) => index,
+        Ok(None) => {
+            let fault = Fault::new(ErrorCode::NoPipeline, "no pipeline of the policy takes this request");
+            return refuse(Some(&plan), x.request.dialect, &x.request.id, &fault);
+        }
+        Err(fault) => return refuse(Some(&plan), x.request.dialect, &x.request.id, &fault),
+    };
+    let run = Box::new(Run::new(x, index));
+    through(run, &plan).await
+}
+
+async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
+    let Some(pipeline) = plan.pipelines.get(run.pipeline) else {
+        return refuse(Some(plan), run.x.request.dialect, &run.x.request.id, &Fault::new(ErrorCode::Internal, "no such pipeline"));
+    };
+    run.x.trace.pipeline = Arc::clone(&pipeline.name);
+    run.x.trace.stages.clone_from(&pipeline.blank);
+    if pipeline.needs.has(Needs::ORIGINAL) {
+        run.x.original = Some(original(&run.x.request));
+    }
+    if let Err(fault) = caller_may(&run.x.request) {
+        return refused(run, plan, Refusal::Failed(fault)).await;
+    }
+    let steps = &pipeline.steps;
+    let down = run.down(steps).await;
+    run.x.trace.timings.decided = Some(run.x.elapsed());
+    match down {
+        Down::Refused(refusal) => refused(run, plan, refusal).await,
+        Down::Answered(from, reply) => {
+            run.x.reply = Some(*reply);
+            match run.up(steps, from).await {
+                Ok(()) => whole(run, plan, Outcome::Answered).await,
+                Err(refusal) => refused(run, plan, refusal).await,
+            }
+        }
+        Down::Through => {
+            let wants = Wants {
+                event_texts: pipeline.needs.has(Needs::EVENTS),
+                reply_decoded: pipeline.needs.has(Needs::REPLY) || pipeline.needs.has(Needs::USAGE),
+                usage: pipeline.needs.has(Needs::USAGE),
+            };
+            match run.reach(steps, wants).await {
+                Err(refusal) => refused(run, plan, refusal).await,
+                Ok(Reached::Whole(reply)) => {
+                    let usage = reply.usage.unwrap_or_else(|| Usage {
+                        input: crate::settle::input_tokens(&run.x),
+                        output: reply.raw.len() as u64 / 4,
+                        counted: true,
+                        ..Usage::default()
+                    });
+                    if wants.usage {
+                        run.settle_attempt(usage, None);
+                    } else if let Some(usage) = reply.usage {
+                        run.settle_attempt(usage, None);
+                    }
+                    run.x.reply = Some(reply);
+                    match run.up(steps, steps.len()).await {
+                        Ok(()) => whole(run, plan, Outcome::Replied).await,
+                        Err(refusal) => refused(run, plan, refusal).await,
+                    }
+                }
+                Ok(Reached::Stream(begun)) => {
+                    let hide_usage = wants.usage && !run.x.request.head.include_usage;
+                    let status = begun.status;
+                    let mut headers = reply_headers(&begun.headers, &run.x, plan);
+                    let deadline = pipeline.deadline.map(|deadline| run.x.began + deadline);
+                    let mut up = Up::new(run, begun, steps, hide_usage, deadline);
+                    if let Err(refusal) = up.first().await {
+                        // Nothing was sent yet: the refusal can have a status of its own.
+                        let response = refuse::response(plan, &up.run().x, &refusal);
+                        let outcome = outcome_of(&refusal);
+                        let mut response = with_weir_headers(response, &up.run().x, plan);
+                        timing(&mut response.headers, &up.run().x);
+                        up.end(outcome, Some(refusal)).await;
+                        return response;
+                    }
+                    up.run().x.status = status;
+                    timing(&mut headers, &up.run().x);
+                    let pieces = futures::stream::unfold(up, |mut up| async move {
+                        let piece = up.next().await?;
+                        Some((piece, up))
+                    });
+                    Response { status, headers, body: ResponseBody::Stream(Box::pin(pieces)) }
+                }
+            }
+        }
+    }
+}
+
+fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Exchange {
+    let dice = ahash::RandomState::with_seeds(gateway.seed, 1, 2, 3).hash_one(&*request.id);
+    Exchange {
+        request,
+        original: None,
+        reply: None,
+        attempt: None,
+        target: None,
+        trace: Trace::default(),
+        refusal: None,
+        usage: Usage::default(),
+        cost: Money::ZERO,
+        status: 0,
+        cache: None,
+        params: Arc::clone(&plan.no_params),
+        space: Space::Live,
+        began: gateway.clock.now(),
+        unix_nanos: gateway.clock.unix_nanos(),
+        dice,
+        stage: Arc::clone(&plan.no_name),
+        below: [0; 32],
+        plan: Arc::clone(plan),
+        gateway: Arc::clone(gateway),
+    }
+}
+
+/// The first pipeline whose condition holds.
+fn pick(plan: &Plan, x: &mut Exchange) -> Result<Option<usize>, Fault> {
+    for (n, pipeline) in plan.pipelines.iter().enumerate() {
+        if matches(plan, pipeline, x)? {
+            return Ok(Some(n));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether the caller's key allows the model.
+fn caller_may(request: &Request) -> Result<(), Fault> {
+    match &request.caller {
+        Some(caller) if !allows(caller, request.model()) => {
+            Err(Fault::new(ErrorCode::Denied, "the key does not allow this model").param("model"))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn allows(caller: &Caller, model: &str) -> bool {
+    caller.models.is_empty()
+        || caller.models.iter().any(|allowed| match allowed.strip_suffix('*') {
+            Some(prefix) => model.starts_with(prefix),
+            None => **allowed == *model,
+        })
+}
+
+/// The reply for a refusal; ends the run.
+async fn refused(mut run: Box<Run>, plan: &Plan, refusal: Refusal) -> Response {
+    let response = refuse::response(plan, &run.x, &refusal);
+    let mut response = with_weir_headers(response, &run.x, plan);
+    let outcome = outcome_of(&refusal);
+    refuse::record(&mut run.x, refusal);
+    run.settle_shadows().await;
+    timing(&mut response.headers, &run.x);
+    run.finish(outcome);
+    response
+}
+
+fn outcome_of(refusal: &Refusal) -> Outcome {
+    match refusal {
+        Refusal::Denied(_) => Outcome::Denied,
+        Refusal::Failed(_) => Outcome::Failed,
+    }
+}
+
+/// The whole reply for the client, as a stream if it asked for one; ends the run.
+async fn whole(mut run: Box<Run>, plan: &Plan, outcome: Outcome) -> Response {
+    let reply = run.x.reply.take().unwrap_or_else(|| Reply::new(200, ""));
+    let mut headers = reply_headers(&reply.headers, &run.x, plan);
+    let body = if run.x.request.head.stream && reply.status < 300 {
+        run.x.status = reply.status;
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
+        let streamed = refuse::streamed(&run.x, &reply);
+        run.x.reply = Some(reply);
+        match streamed {
+            Ok(body) => body,
+            Err(fault) => return refused(run, plan, Refusal::Failed(fault)).await,
+        }
+    } else {
+        let body = reply.outgoing();
+        run.x.status = reply.status;
+        if !headers.contains_key(header::CONTENT_TYPE) {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        }
+        run.x.reply = Some(reply);
+        body
+    };
+    run.x.trace.timings.first_release = Some(run.x.elapsed());
+    run.settle_shadows().await;
+    timing(&mut headers, &run.x);
+    let status = run.x.status;
+    run.finish(outcome);
+    Response { status, headers, body: ResponseBody::Whole(body) }
+}
+
+/// Headers of a provider that are not for the client: its connection, its cookies, its infrastructure, and anything that could
+/// carry a credential back.
+fn stays_there(name: &HeaderName) -> bool {
+    matches!(
+        name.as_str(),
+        "connection"
+            | "keep-alive"
+            | "proxy-connection"
+            | "proxy-authenticate"
+            | "te"
+            | "trailer"
+            | "transfer-encoding"
+            | "upgrade"
+            | "content-length"
+            | "date"
+            | "server"
+            | "via"
+            | "alt-svc"
+            | "set-cookie"
+            | "strict-transport-security"
+            | "authorization"
+            | "www-authenticate"
+            | "x-api-key"
+            | "api-key"
+            | "openai-organization"
+            | "openai-project"
+            | "x-request-id"
+            | "cf-ray"
+            | "cf-cache-status"
+    ) || name.as_str().starts_with("x-weir-")
+}
+
+/// The client's headers for a provider's reply.
+fn reply_headers(from: &HeaderMap, x: &Exchange, plan: &Plan) -> HeaderMap {
+    let mut headers = HeaderMap::with_capacity(from.len() + 5);
+    for (name, value) in from {
+        if !stays_there(name) {
+            headers.append(name.clone(), value.clone());
+        }
+    }
+    put(&mut headers, "x-request-id", &x.request.id);
+    put(&mut headers, "x-weir-revision", plan.revision());
+    own_headers(&mut headers, x);
+    headers
+}
+
+fn with_weir_headers(mut response: Response, x: &Exchange, _plan: &Plan) -> Response {
+    own_headers(&mut response.headers, x);
+    response
+}
+
+/// What Weir says of itself: where the reply comes from, what a cache said.
+fn own_headers(headers: &mut HeaderMap, x: &Exchange) {
+    if let Some(cache) = x.cache {
+        headers.insert(HeaderName::from_static("x-weir-cache"), HeaderValue::from_static(cache.name()));
+    }
+    if let Some(attempt) = x.trace.attempts.last() {
+        put(headers, "x-weir-target", &format!("{}/{}", attempt.provider, attempt.model));
+    }
+}
+
+/// Where the time went (`server-timing`, W3C), for clients that send `x-weir-timing`.
+fn timing(headers: &mut HeaderMap, x: &Exchange) {
+    if !x.request.headers.contains_key("x-weir-timing") {
+        return;
+    }
+    let millis = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
+    let mut out = String::new();
+    for stage in &x.trace.stages {
+        if stage.decision > weir_message::Decision::Skipped {
+            out.push_str(&format!("{};dur={:.3}, ", token(&stage.name), millis(stage.took)));
+        }
+    }
+    for attempt in &x.trace.attempts {
+        if let Some(time) = attempt.first_byte.or(attempt.took) {
+            out.push_str(&format!("attempt-{};dur={:.3}, ", attempt.n, millis(time)));
+        }
+    }
+    out.push_str(&format!("total;dur={:.3}", millis(x.elapsed())));
+    put(headers, "server-timing", &out);
+}
+
+/// A name as `server-timing` takes it (an HTTP token).
+fn token(name: &str) -> String {
+    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
+}
+
+/// The models of the plan that the caller may ask for.
+fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
+    let seconds = u64::try_from(gateway.clock.unix_nanos() / 1_000_000_000).unwrap_or_default();
+    let names: Vec<Arc<str>> = plan
+        .models
+        .names()
+        .into_iter()
+        .filter(|name| request.caller.as_ref().is_none_or(|caller| allows(caller, name)))
+        .collect();
+    let item = weir_dialect::classify(&request.method, &request.path).ok().and_then(|route| route.item);
+    let body = match item {
+        None => weir_dialect::models_list(names.iter().map(|name| &**name), seconds),
+        Some(id) => {
+            let known = names.iter().any(|name| **name == *id)
+                || (plan.models.get(&id).is_some() && request.caller.as_ref().is_none_or(|caller| allows(caller, &id)));
+            if !known {
+                let fault = Fault::new(ErrorCode::UnknownModel, "the policy knows no model of this name").param("model");
+                return refuse(Some(plan), request.dialect, &request.id, &fault);
+            }
+            weir_dialect::model_one(&id, seconds)
+        }
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    put(&mut headers, "x-request-id", &request.id);
+    put(&mut headers, "x-weir-revision", plan.revision());
+    Response { status: 200, headers, body: ResponseBody::Whole(body) }
+}

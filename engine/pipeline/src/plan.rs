@@ -1,0 +1,160 @@
+//! A policy set, compiled: immutable, behind an `Arc`, swapped whole.
+
+use crate::{Models, Needs, Provider, Route, Stage};
+use http::HeaderMap;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_message::{Caller, Denial, DenyAs, ErrorCode, Fault, Mode, StageTrace, Verb};
+use weir_policy::Listener;
+use weir_script::{Expression, Services};
+use weir_state::{BreakerSettings, KeyRing};
+
+/// A policy set, compiled.
+pub struct Plan {
+    /// The content hash of the set, as shown.
+    pub(crate) revision: Arc<str>,
+    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) keys: KeyRing,
+    pub(crate) pipelines: Vec<Pipeline>,
+    pub(crate) models: Models,
+    pub(crate) providers: Vec<Arc<Provider>>,
+    pub(crate) services: Arc<dyn Services>,
+    /// Whether every pipeline reads the body, so that it is decoded at once and not skimmed first.
+    pub(crate) eager_body: bool,
+    /// When targets are left alone.
+    pub(crate) breaker: BreakerSettings,
+    pub(crate) no_params: Arc<serde_json::Value>,
+    pub(crate) no_name: Arc<str>,
+}
+
+/// The ordered stages that a matching request passes through.
+pub(crate) struct Pipeline {
+    pub name: Arc<str>,
+    pub when: Option<Expression>,
+    pub steps: Vec<Step>,
+    /// What all its stages read together.
+    pub needs: Needs,
+    /// Whether a guard reads replies: a provider's error text is then not passed on unread.
+    pub guards_replies: bool,
+    pub deadline: Option<Duration>,
+    /// The trace of a request that reached no stage.
+    pub blank: Vec<StageTrace>,
+}
+
+/// A stage in its place.
+pub(crate) struct Step {
+    pub name: Arc<str>,
+    pub verb: Verb,
+    pub body: Arc<str>,
+    pub stage: Arc<dyn Stage>,
+    pub declares: crate::Declares,
+    pub mode: Mode,
+    /// All must hold for it to take part: its frame's, its own.
+    pub whens: Vec<Arc<Expression>>,
+    pub sample: Option<f64>,
+    pub timeout: Duration,
+    pub on_error: OnError,
+    pub deny: Option<DenyAnswer>,
+    pub params: Arc<serde_json::Value>,
+    pub below: [u8; 32],
+    /// For a route: run once per attempt.
+    pub attempt: Vec<Step>,
+}
+
+/// What becomes of a request when a stage could not decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnError {
+    /// It is refused: 503 `stage-unavailable`.
+    Refuse,
+    /// The stage is passed over.
+    Skip,
+}
+
+/// How a guard's denial reads, where the policy says so.
+#[derive(Clone, Debug)]
+pub(crate) struct DenyAnswer {
+    pub status: Option<u16>,
+    pub code: Option<Arc<str>>,
+    pub message: Option<Arc<str>>,
+    pub deny_as: DenyAs,
+}
+
+impl DenyAnswer {
+    /// The denial as the policy wants it to read.
+    pub(crate) fn dress(&self, denial: &mut Denial) {
+        if let Some(status) = self.status {
+            denial.status = status;
+        }
+        if let Some(code) = &self.code {
+            denial.code = code.to_string().into();
+        }
+        if let Some(message) = &self.message {
+            denial.message = message.to_string().into();
+        }
+        denial.deny_as = self.deny_as;
+    }
+}
+
+impl Plan {
+    /// The revision: the content hash of the set.
+    pub fn revision(&self) -> &Arc<str> {
+        &self.revision
+    }
+
+    /// The listeners of the set.
+    pub fn listeners(&self) -> &[Arc<Listener>] {
+        &self.listeners
+    }
+
+    /// The models by name.
+    pub fn models(&self) -> &Models {
+        &self.models
+    }
+
+    /// The providers of the set.
+    pub fn providers(&self) -> &[Arc<Provider>] {
+        &self.providers
+    }
+
+    /// The functions that expressions call.
+    pub fn services(&self) -> &Arc<dyn Services> {
+        &self.services
+    }
+
+    /// The names of all pipelines with their stages' names, in order.
+    pub fn outline(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
+        let names = |pipeline: &Pipeline| pipeline.steps.iter().map(|step| Arc::clone(&step.name)).collect();
+        self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
+    }
+
+    /// Who sends a request with these headers to this listener: `None` if the listener identifies nobody or the client shows
+    /// no credential; a fault if it shows a wrong one.
+    pub fn identify(&self, listener: &str, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Fault> {
+        let Some(listener) = self.listeners.iter().find(|one| *one.name == *listener) else { return Ok(None) };
+        if !listener.identifies() {
+            return Ok(None);
+        }
+        let Some(shown) = shown_key(headers) else { return Ok(None) };
+        match shown.and_then(|key| self.keys.lookup(key)) {
+            Some(caller) => Ok(Some(caller)),
+            None => Err(Fault::new(ErrorCode::InvalidKey, "the key is unknown or disabled")),
+        }
+    }
+
+    /// The route that a model's name leads to.
+    pub(crate) fn route_of(&self, model: &str) -> Option<&Arc<dyn Route>> {
+        self.models.get(model)
+    }
+}
+
+/// The key that a client shows: `authorization: Bearer …`, `x-api-key`, `api-key`. The inner `None`: it cannot be read.
+fn shown_key(headers: &HeaderMap) -> Option<Option<&str>> {
+    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
+        let text = value.to_str().ok();
+        return Some(text.and_then(|text| {
+            let (scheme, key) = text.split_once(' ')?;
+            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+        }));
+    }
+    ["x-api-key", "api-key"].iter().find_map(|name| headers.get(*name)).map(|value| value.to_str().ok())
+}

@@ -1,0 +1,139 @@
+//! The one place that turns a denial or a fault into what the client receives.
+
+use crate::{Exchange, Plan, Refusal, Response, ResponseBody};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use std::time::Duration;
+use bytes::BytesMut;
+use weir_dialect::{ErrorBody, StreamEncoder};
+use weir_message::{Block, BlockKind, Denial, DenyAs, Dialect, Event, Fault, Finish, Reply};
+
+/// The reply for a fault before any pipeline: status, code and the dialect's error body.
+pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &Fault) -> Response {
+    let body = weir_dialect::error_body(dialect, &ErrorBody::of_fault(fault, request_id));
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    put(&mut headers, "x-request-id", request_id);
+    if let Some(plan) = plan {
+        put(&mut headers, "x-weir-revision", plan.revision());
+    }
+    retry_after(&mut headers, fault.retry_after);
+    Response { status: fault.status(), headers, body: ResponseBody::Whole(body) }
+}
+
+/// The reply for a refusal in a pipeline.
+pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response {
+    let request = &x.request;
+    match refusal {
+        Refusal::Failed(fault) => refuse(Some(plan), request.dialect, &request.id, fault),
+        Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
+            let reply = spoken(x, &denial.message);
+            let mut headers = HeaderMap::with_capacity(6);
+            let (content_type, body) = match request.head.stream {
+                true => (weir_dialect::EVENT_STREAM, streamed(x, &reply).unwrap_or_default()),
+                false => (weir_dialect::JSON, reply.outgoing()),
+            };
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            put(&mut headers, "x-request-id", &request.id);
+            put(&mut headers, "x-weir-revision", plan.revision());
+            Response { status: 200, headers, body: ResponseBody::Whole(body) }
+        }
+        Refusal::Denied(denial) => {
+            let body = weir_dialect::error_body(request.dialect, &error_of(denial, &request.id));
+            let mut headers = HeaderMap::with_capacity(6);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+            put(&mut headers, "x-request-id", &request.id);
+            put(&mut headers, "x-weir-revision", plan.revision());
+            retry_after(&mut headers, denial.retry_after);
+            Response { status: denial.status, headers, body: ResponseBody::Whole(body) }
+        }
+    }
+}
+
+/// The last pieces of a stream that is cut: in the dialect's terms, never a clean end after an error.
+pub(crate) fn in_stream(encoder: &StreamEncoder, request_id: &str, refusal: &Refusal) -> Vec<Bytes> {
+    match refusal {
+        Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
+            let block = Block { choice: 0, kind: BlockKind::Text, index: 0 };
+            let events =
+                [encoder.text(block, &denial.message), encoder.finish(0, Finish::ContentFilter), encoder.done()];
+            events.iter().map(Event::outgoing).collect()
+        }
+        Refusal::Denied(denial) => vec![encoder.error(&error_of(denial, request_id)).outgoing()],
+        Refusal::Failed(fault) => vec![encoder.error(&ErrorBody::of_fault(fault, request_id)).outgoing()],
+    }
+}
+
+/// What writes events for a request's stream; it takes up the stream's own id and model as it sees them.
+pub(crate) fn encoder(x: &Exchange) -> StreamEncoder {
+    let id = format!("chatcmpl-{}", x.request.id);
+    StreamEncoder::new(x.request.dialect, x.request.operation, &id, x.request.model(), seconds(x))
+}
+
+/// A whole reply as the bytes of a stream.
+pub(crate) fn streamed(x: &Exchange, reply: &Reply) -> Result<Bytes, Fault> {
+    let events = encoder(x).reply(reply, x.request.head.include_usage)?;
+    let mut body = BytesMut::with_capacity(events.iter().map(|event| event.raw.len()).sum());
+    for event in &events {
+        body.extend_from_slice(&event.outgoing());
+    }
+    Ok(body.freeze())
+}
+
+/// A denial as a reply of the model.
+fn spoken(x: &Exchange, message: &str) -> Reply {
+    let id = format!("chatcmpl-{}", x.request.id);
+    weir_dialect::denial_reply(x.request.operation, &id, x.request.model(), seconds(x), message)
+}
+
+fn seconds(x: &Exchange) -> u64 {
+    u64::try_from(x.unix_nanos / 1_000_000_000).unwrap_or_default()
+}
+
+fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {
+    ErrorBody { code: &denial.code, kind: kind_of(denial.status), message: &denial.message, param: None, request_id }
+}
+
+/// Writes a refusal into the record.
+pub(crate) fn record(x: &mut Exchange, refusal: Refusal) {
+    match &refusal {
+        Refusal::Denied(denial) => {
+            x.status = denial.status;
+            x.trace.error = Some(denial.code.to_string());
+        }
+        Refusal::Failed(fault) => {
+            x.status = fault.status();
+            x.trace.error = Some(fault.code.id().to_owned());
+            if fault.detail.is_some() {
+                x.trace.detail.clone_from(&fault.detail);
+            }
+        }
+    }
+    x.refusal = Some(refusal);
+}
+
+/// OpenAI's `error.type` for a status of the policy's own choosing.
+fn kind_of(status: u16) -> &'static str {
+    match status {
+        401 => "authentication_error",
+        403 => "permission_error",
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    }
+}
+
+fn retry_after(headers: &mut HeaderMap, after: Option<Duration>) {
+    if let Some(after) = after {
+        // Whole seconds, rounded up (RFC 9110, 10.2.3).
+        let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+}
+
+/// Sets a header to a text; one that no header can hold is left out.
+pub(crate) fn put(headers: &mut HeaderMap, name: &'static str, value: &str) {
+    if let Ok(value) = HeaderValue::from_str(value) {
+        headers.insert(HeaderName::from_static(name), value);
+    }
+}

@@ -1,0 +1,77 @@
+//! How built-in stages come into a plan.
+
+use crate::{Child, Models, Stage};
+use std::sync::Arc;
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, Embedded, Span, nearest};
+use weir_policy::{Builtins, StageDecl, bind};
+use weir_script::{Expect, Expression, HookKind, ParamTypes, Services};
+use weir_state::State;
+
+/// The built-in stages: their names and schemas for the loader, their compilers for the plan.
+pub trait Registry: Builtins + Send + Sync {
+    /// Compiles a stage whose body is a built-in. `None`: what is wrong is among the diagnostics.
+    fn compile(&self, decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>>;
+}
+
+/// What a built-in compiles with.
+pub struct Workbench<'a> {
+    /// What is found wrong.
+    pub diagnostics: &'a mut Diagnostics,
+    /// The parameters that expressions may read here.
+    pub params: &'a ParamTypes,
+    /// The set's models by name.
+    pub models: &'a Models,
+    /// The models that run in this process.
+    pub inference: &'a weir_inference::Models,
+    /// What outlives a plan.
+    pub state: &'a Arc<State>,
+    /// What expressions call.
+    pub services: &'a Arc<dyn Services>,
+    /// What secrets in settings resolve to; `None` where they are not needed (`check`, `test`).
+    pub secret: &'a dyn Fn(&weir_policy::Secret) -> Option<weir_policy::SecretValue>,
+}
+
+impl Workbench<'_> {
+    /// The settings of a stage, from its `with:`.
+    pub fn settings<T: serde::de::DeserializeOwned + schemars::JsonSchema>(&mut self, decl: &StageDecl) -> Option<T> {
+        bind(&decl.with, self.diagnostics)
+    }
+
+    /// An expression for a hook.
+    pub fn expression(&mut self, text: &Embedded, hook: HookKind, expect: Expect) -> Option<Expression> {
+        match Expression::compile(text, hook, expect, self.params) {
+            Ok(expression) => Some(expression),
+            Err(found) => {
+                self.diagnostics.extend(found);
+                None
+            }
+        }
+    }
+
+    /// Where a model's name leads: `requested` to the model that the request asks for, any other name to that model.
+    pub fn model(&mut self, name: &str, span: Span) -> Option<Child> {
+        if name == "requested" {
+            return Some(Child::Requested);
+        }
+        if let Some(route) = self.models.get(name) {
+            return Some(Child::Route(Arc::clone(route)));
+        }
+        let names = self.models.names();
+        let near = nearest(name, names.iter().map(|name| &**name));
+        let help = match near {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("define it under `models:`; defined are {}", listed(&names)),
+        };
+        let message = format!("no model is called `{name}`");
+        self.diagnostics.push(Diagnostic::new(Code::UnknownName, message).at(span).help(help));
+        None
+    }
+}
+
+fn listed(names: &[Arc<str>]) -> String {
+    let mut out = names.iter().take(8).map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+    if names.len() > 8 {
+        out.push_str(" …");
+    }
+    if out.is_empty() { "none".to_owned() } else { out }
+}
