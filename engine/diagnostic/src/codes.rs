@@ -50,6 +50,8 @@ codes! {
     BadEdition = "bad-edition", Error, "the edition is missing or unknown";
     /// Top-level sections are a closed list. A name of your own goes inside one of them.
     UnknownSection = "unknown-section", Error, "a top-level section does not exist";
+    /// The section or setting is part of the language, but this version of Weir does not serve it. It is refused rather than ignored.
+    NotServed = "not-served", Error, "this version does not serve that part of the language";
     /// The field does not exist here. Unknown fields are errors, so that a slip of the pen never turns a guard off.
     UnknownField = "unknown-field", Error, "a field does not exist here";
     /// A field that has no default is not set.

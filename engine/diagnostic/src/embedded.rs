@@ -44,7 +44,9 @@ impl Embedded {
         let offset = u32::try_from(offset).unwrap_or(u32::MAX);
         let at = self.segments.partition_point(|(decoded, _)| *decoded <= offset);
         match at.checked_sub(1).and_then(|n| self.segments.get(n)) {
-            Some((decoded, source)) => source + (offset - decoded),
+            Some((decoded, source)) => {
+                source.saturating_add(offset - decoded).min(self.span.end.max(*source))
+            }
             None => self.span.start,
         }
     }

@@ -8,10 +8,13 @@ mod codes;
 mod diagnostic;
 mod embedded;
 mod near;
+mod render;
 mod span;
+pub mod units;
 
 pub use codes::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use embedded::Embedded;
 pub use near::nearest;
+pub use render::{render, render_one, summary, to_json, to_sarif};
 pub use span::{Source, SourceId, Sources, Span};

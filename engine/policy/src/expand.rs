@@ -1,0 +1,598 @@
+//! Lists of stages as written, to stages resolved: `use` expanded, parameters filled in, scripts found.
+
+use crate::load::{Loader, first_key};
+use crate::shape;
+use crate::snapshot::{FileKind, kind};
+use crate::stage::{
+    BodyDecl, Condition, Hold, LibraryItem, OnError, ParamItem, ParamType, RhaiItem, StageDecl, StageItem,
+    VERBS,
+};
+use crate::{MAX_NODES, MAX_PIPELINE_STAGES, MAX_SET_STAGES, Node, NodeKind, Spanned, bind_as};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::sync::Arc;
+use weir_diagnostic::{Code, Diagnostic, Embedded, SourceId, Span, nearest};
+use weir_message::{Mode, Verb};
+
+/// An entry under `stages`; `item` is `None` where its own shape is wrong.
+pub(crate) struct LibraryEntry {
+    pub(crate) span: Span,
+    pub(crate) item: Option<LibraryItem>,
+    pub(crate) shipped: bool,
+}
+
+/// Where a list of stages stands: what `use` it came through.
+#[derive(Clone)]
+struct Place {
+    nodes: Arc<BTreeMap<Arc<str>, Node>>,
+    params: Arc<Map<String, Value>>,
+    prefix: Option<Arc<str>>,
+    when: Vec<Condition>,
+    mode: Mode,
+    used: Option<Spanned<Arc<str>>>,
+    chain: Vec<Spanned<Arc<str>>>,
+    in_attempt: bool,
+}
+
+/// Turns lists of stages into declarations.
+pub(crate) struct Expander<'l, 'a> {
+    pub(crate) loader: &'l mut Loader<'a>,
+    library: &'l BTreeMap<Arc<str>, LibraryEntry>,
+    root: Place,
+    schemas: HashMap<(Verb, String), Option<Arc<Value>>>,
+    used: HashSet<Arc<str>>,
+    read_params: HashSet<Arc<str>>,
+    total: usize,
+    in_list: usize,
+    /// How many values parameters brought in.
+    filled: usize,
+    stopped: bool,
+}
+
+impl<'l, 'a> Expander<'l, 'a> {
+    pub(crate) fn new(
+        loader: &'l mut Loader<'a>,
+        library: &'l BTreeMap<Arc<str>, LibraryEntry>,
+        nodes: BTreeMap<Arc<str>, Node>,
+        params: Arc<Map<String, Value>>,
+    ) -> Self {
+        let root = Place {
+            nodes: Arc::new(nodes),
+            params,
+            prefix: None,
+            when: Vec::new(),
+            mode: Mode::Enforce,
+            used: None,
+            chain: Vec::new(),
+            in_attempt: false,
+        };
+        Self {
+            loader,
+            library,
+            root,
+            schemas: HashMap::new(),
+            used: HashSet::new(),
+            read_params: HashSet::new(),
+            total: 0,
+            in_list: 0,
+            filled: 0,
+            stopped: false,
+        }
+    }
+
+    /// The stages of a pipeline or frame.
+    pub(crate) fn list(&mut self, list: &Node) -> Vec<StageDecl> {
+        self.in_list = 0;
+        let mut out = Vec::new();
+        let place = self.root.clone();
+        self.stages(list, &place, &mut out);
+        out
+    }
+
+    /// Warns of library entries of the set that nothing used.
+    pub(crate) fn finish(&mut self) {
+        for (name, entry) in
+            self.library.iter().filter(|(name, entry)| !entry.shipped && !self.used.contains(*name))
+        {
+            self.loader.diagnostics.push(
+                Diagnostic::new(Code::Unused, format!("nothing uses the policy `{name}`"))
+                    .at(entry.span)
+                    .help(format!("use it in a pipeline: `use: {name}`")),
+            );
+        }
+    }
+
+    fn say(&mut self, diagnostic: Diagnostic) {
+        self.loader.diagnostics.push(diagnostic);
+    }
+
+    fn stages(&mut self, list: &Node, place: &Place, out: &mut Vec<StageDecl>) {
+        let NodeKind::Seq(items) = &list.kind else {
+            if !list.is_null() {
+                self.say(
+                    Diagnostic::new(Code::WrongType, format!("stages are a list, not {}", list.kind_name()))
+                        .at(list.span),
+                );
+            }
+            return;
+        };
+        for item in items {
+            if self.stopped {
+                return;
+            }
+            let filled = self.fill(item, place);
+            self.stage(&filled, place, out);
+        }
+    }
+
+    /// The node with every `${param:NAME}` replaced by the value given.
+    fn fill(&mut self, node: &Node, place: &Place) -> Node {
+        let kind = match &node.kind {
+            NodeKind::Str(text) if text.text.contains("${param:") => {
+                return self.param(node, &text.text, place);
+            }
+            NodeKind::Seq(items) => NodeKind::Seq(items.iter().map(|item| self.fill(item, place)).collect()),
+            NodeKind::Map(entries) => NodeKind::Map(
+                entries.iter().map(|(key, value)| (key.clone(), self.fill(value, place))).collect(),
+            ),
+            _ => return node.clone(),
+        };
+        Node { kind, span: node.span, raw: None }
+    }
+
+    fn param(&mut self, node: &Node, text: &str, place: &Place) -> Node {
+        let whole = text.strip_prefix("${param:").and_then(|rest| rest.strip_suffix('}'));
+        let Some(name) = whole.filter(|name| !name.contains("${")) else {
+            self.say(
+                Diagnostic::new(
+                    Code::BadParam,
+                    "a parameter stands for a whole value, not for a part of a text",
+                )
+                .at(node.span)
+                .help("let the parameter be the whole text, or read `params.NAME` in CEL or Rhai"),
+            );
+            return node.clone();
+        };
+        let Some(value) = place.nodes.get(name) else {
+            let found = Diagnostic::new(Code::UnknownName, format!("there is no parameter `{name}` here"))
+                .at(node.span);
+            self.say(match nearest(name, place.nodes.keys().map(|k| &**k)) {
+                Some(near) => found.help(format!("did you mean `{near}`?")),
+                None => found.help("declare it under `params`"),
+            });
+            return Node::new(NodeKind::Null, node.span);
+        };
+        self.read_params.insert(Arc::from(name));
+        let mut count = 0;
+        value.visit(&mut |_| count += 1);
+        self.filled = self.filled.saturating_add(count);
+        if self.filled > MAX_NODES {
+            if !self.stopped {
+                self.stopped = true;
+                self.say(
+                    Diagnostic::new(
+                        Code::TooLarge,
+                        format!("parameters stand for more than {MAX_NODES} values"),
+                    )
+                    .at(node.span),
+                );
+            }
+            return Node::new(NodeKind::Null, node.span);
+        }
+        value.clone()
+    }
+
+    fn stage(&mut self, node: &Node, place: &Place, out: &mut Vec<StageDecl>) {
+        let verbs: Vec<(Verb, &Node)> =
+            VERBS.iter().filter_map(|v| Some((*v, node.get(v.name())?))).collect();
+        let title = match verbs.as_slice() {
+            [(verb, name)] => format!("the {verb} `{}`", name.text().map_or("", |t| &t.text)),
+            _ => match node.get("use").and_then(Node::as_str) {
+                Some(name) => format!("the use of `{name}`"),
+                None => "the stage".to_owned(),
+            },
+        };
+        let bound = bind_as::<StageItem>(node, &title, first_key(node), &mut self.loader.diagnostics);
+        // What stands below is checked in its own right, whatever else is wrong with the stage.
+        if let (None, [(verb, name)]) = (&bound, verbs.as_slice())
+            && let Some(builtin) =
+                name.as_str().filter(|_| node.get("cel").is_none() && node.get("rhai").is_none())
+        {
+            self.settings(*verb, builtin, name.span, node.get("with"), &title);
+        }
+        let inner = match node.get("attempt") {
+            Some(list) => {
+                let mut inner = Vec::new();
+                let below = Place { in_attempt: true, ..place.clone() };
+                self.stages(list, &below, &mut inner);
+                inner
+            }
+            None => Vec::new(),
+        };
+        let Some(item) = bound else { return };
+        match (verbs.as_slice(), &item.use_) {
+            ([], Some(name)) => self.expand(node, &item, name, place, out),
+            ([(verb, _)], None) => {
+                if self.admit(node) {
+                    let decl = self.declare(node, item, *verb, &title, place, inner);
+                    out.extend(decl);
+                }
+            }
+            ([], None) => self.say(
+                Diagnostic::new(Code::BadStage, "the stage has no verb")
+                    .at(first_key(node))
+                    .help("write one of `route`, `guard`, `cache`, `transform`, `observe`, or `use`"),
+            ),
+            (several, used) => {
+                let mut keys: Vec<&str> = several.iter().map(|(verb, _)| verb.name()).collect();
+                keys.extend(used.as_ref().map(|_| "use"));
+                let mut found = Diagnostic::new(
+                    Code::BadStage,
+                    format!("one stage has several verbs: {}", keys.join(", ")),
+                )
+                .at(first_key(node))
+                .help("make them stages of their own, each with its own `-`");
+                for key in keys.iter().filter_map(|k| node.entry(k)).skip(1) {
+                    found = found.also(key.0.span, "another verb");
+                }
+                self.say(found);
+            }
+        }
+    }
+
+    /// Counts a stage; false past the limit.
+    fn admit(&mut self, node: &Node) -> bool {
+        self.total += 1;
+        self.in_list += 1;
+        let limit = match (self.in_list > MAX_PIPELINE_STAGES, self.total > MAX_SET_STAGES) {
+            (false, false) => return true,
+            (true, _) => format!("a pipeline has at most {MAX_PIPELINE_STAGES} stages"),
+            (false, true) => format!("a set has at most {MAX_SET_STAGES} stages"),
+        };
+        if !self.stopped {
+            self.stopped = true;
+            self.say(
+                Diagnostic::new(Code::TooLarge, limit)
+                    .at(first_key(node))
+                    .cause("those that `use` brings in count"),
+            );
+        }
+        false
+    }
+
+    fn declare(
+        &mut self,
+        node: &Node,
+        item: StageItem,
+        verb: Verb,
+        title: &str,
+        place: &Place,
+        attempt: Vec<StageDecl>,
+    ) -> Option<StageDecl> {
+        let own = item.verb(verb)?.clone();
+        let given: [(&str, &[Verb]); 6] = [
+            ("deny", &[Verb::Guard]),
+            ("hold", &[Verb::Guard]),
+            ("unread", &[Verb::Guard]),
+            ("on_hit", &[Verb::Guard]),
+            ("attempt", &[Verb::Route]),
+            ("stream", &[Verb::Guard, Verb::Transform]),
+        ];
+        for (field, verbs) in given {
+            if let (Some((key, _)), false) = (node.entry(field), verbs.contains(&verb)) {
+                let owners: Vec<String> = verbs.iter().map(|v| format!("`{v}`")).collect();
+                self.say(
+                    Diagnostic::new(Code::UnknownField, format!("{title} has no field `{field}`"))
+                        .at(key.span)
+                        .help(format!("only {} has it", owners.join(" or "))),
+                );
+            }
+        }
+        if verb == Verb::Route && place.in_attempt {
+            self.say(
+                Diagnostic::new(Code::Misplaced, "a route cannot stand in `attempt`")
+                    .at(own.span)
+                    .cause("the target of an attempt is chosen before its stages run"),
+            );
+        }
+        let text: Arc<str> = Arc::from(own.value.as_str());
+        let body = match (item.cel, item.rhai) {
+            (Some(cel), None) => BodyDecl::Cel(cel),
+            (None, Some(rhai)) => BodyDecl::Rhai(self.script(rhai)?),
+            (None, None) => {
+                self.settings(verb, &own, own.span, item.with.as_ref(), title);
+                BodyDecl::Builtin(Spanned { value: text.clone(), span: own.span })
+            }
+            (Some(cel), Some(_)) => {
+                self.say(
+                    Diagnostic::new(Code::BadStage, format!("{title} has two bodies, `cel` and `rhai`"))
+                        .at(own.span)
+                        .also(cel.span, "one of them")
+                        .help("make them two stages"),
+                );
+                return None;
+            }
+        };
+        if let (false, Some((key, _))) = (matches!(body, BodyDecl::Builtin(_)), node.entry("with")) {
+            self.say(
+                Diagnostic::new(
+                    Code::BadStage,
+                    format!("{title} has a body of its own, so `with` sets nothing"),
+                )
+                .at(key.span)
+                .help("write the values into the body, or declare them under `params`"),
+            );
+        }
+        let own_name = item.name.map_or_else(|| text.to_string(), |name| name.value);
+        let name = match &place.prefix {
+            Some(prefix) => Arc::from(format!("{prefix}/{own_name}")),
+            None => Arc::from(own_name),
+        };
+        let mut when = place.when.clone();
+        when.extend(item.when.map(|expr| Condition { expr, params: place.params.clone() }));
+        let mode = item.mode.map_or(Mode::Enforce, |mode| mode.value.into());
+        Some(StageDecl {
+            name,
+            span: own.span,
+            verb,
+            body,
+            with: item.with.filter(|with| !with.is_null()).unwrap_or_else(|| Node::empty_map(own.span)),
+            when,
+            mode: weaker(mode, place.mode),
+            timeout: item.timeout.map(|t| t.value.0),
+            on_error: item.on_error.map_or_else(|| OnError::default_of(verb), |on| on.value),
+            sample: item.sample.map_or(1.0, |share| share.value.0),
+            deny: item.deny.map(|deny| deny.value),
+            stream_whole: item.stream.is_some(),
+            hold: item.hold.map_or(Hold::Declared, |hold| hold.value),
+            unread_pass: item.unread.is_some(),
+            on_hit_skip: item.on_hit.is_some(),
+            attempt,
+            params: place.params.clone(),
+            used: place.used.clone(),
+        })
+    }
+
+    /// Whether the built-in exists and its settings fit its schema.
+    fn settings(&mut self, verb: Verb, name: &str, span: Span, with: Option<&Node>, title: &str) {
+        let builtins = self.loader.environment.builtins;
+        let schema = self
+            .schemas
+            .entry((verb, name.to_owned()))
+            .or_insert_with(|| builtins.schema(verb, name).map(|schema| Arc::new(schema.to_value())))
+            .clone();
+        let Some(schema) = schema else {
+            let found =
+                Diagnostic::new(Code::UnknownStage, format!("there is no built-in {verb} `{name}`")).at(span);
+            let names = builtins.names(verb);
+            let elsewhere = VERBS.iter().find(|other| builtins.names(**other).contains(&name));
+            let body = "a stage of your own has a body: `cel` or `rhai`";
+            self.say(match (elsewhere, nearest(name, names.iter().copied())) {
+                (Some(other), _) => found.help(format!("`{name}` is a {other}: write `{other}: {name}`")),
+                (None, Some(near)) => found.help(format!("did you mean `{near}`?")),
+                (None, None) if names.is_empty() => found.help(body),
+                (None, None) => found.help(format!("the built-ins are {}; {body}", names.join(", "))),
+            });
+            return;
+        };
+        let none = Node::empty_map(span);
+        let with = with.filter(|with| !with.is_null()).unwrap_or(&none);
+        let found = shape::check(with, &schema, &schema, title, span);
+        self.loader.diagnostics.extend(found);
+    }
+
+    fn script(&mut self, rhai: RhaiItem) -> Option<Embedded> {
+        let (path, span) = match rhai {
+            RhaiItem::Text(text) => return Some(text),
+            RhaiItem::File { path, span } => (path, span),
+        };
+        let here =
+            self.loader.sources.get(span.source).map(|s| s.name.clone()).unwrap_or_else(|| Arc::from(""));
+        let Some(target) = beside(&here, &path).filter(|t| matches!(kind(t), Some(FileKind::Script))) else {
+            self.say(
+                Diagnostic::new(Code::BadValue, format!("`{path}` is not a script of this set"))
+                    .at(span)
+                    .help("a script is a file ending in .rhai inside the set's folder, named relative to this file"),
+            );
+            return None;
+        };
+        let file = self.loader.snapshot.files.iter().find(|file| file.path == target);
+        let Some(text) = file.and_then(|file| file.content.as_ref().ok()) else {
+            // One that cannot be read has been reported already.
+            if file.is_none() {
+                let found =
+                    Diagnostic::new(Code::UnknownName, format!("there is no file `{target}`")).at(span);
+                let files = self.loader.snapshot.files.iter().map(|f| f.path.as_str());
+                let near = nearest(&target, files.filter(|f| f.ends_with(".rhai")));
+                self.say(match near {
+                    Some(near) => found.help(format!("did you mean `{near}`?")),
+                    None => found.help("the path is relative to this file"),
+                });
+            }
+            return None;
+        };
+        let sources = &mut self.loader.sources;
+        let id: SourceId = *self
+            .loader
+            .scripts
+            .entry(target.clone())
+            .or_insert_with(|| sources.add(target.as_str(), text.clone()));
+        Some(Embedded::whole(text.clone(), id))
+    }
+
+    fn expand(
+        &mut self,
+        node: &Node,
+        item: &StageItem,
+        name: &Spanned<String>,
+        place: &Place,
+        out: &mut Vec<StageDecl>,
+    ) {
+        for (key, _) in node.entries() {
+            if !["use", "with", "name", "when", "mode"].contains(&&*key.name) {
+                self.say(
+                    Diagnostic::new(Code::UnknownField, format!("a `use` has no field `{}`", key.name))
+                        .at(key.span)
+                        .help("its fields are `use`, `with`, `name`, `when`, `mode`"),
+                );
+            }
+        }
+        let library = self.library;
+        let Some((shared, entry)) = library.get_key_value(name.value.as_str()) else {
+            let found =
+                Diagnostic::new(Code::UnknownName, format!("there is no policy `{}` to use", name.value))
+                    .at(name.span);
+            self.say(match nearest(name, library.keys().map(|k| &**k)) {
+                Some(near) => found.help(format!("did you mean `{near}`?")),
+                None => found.help("define it under `stages`; those shipped with Weir are called weir/NAME"),
+            });
+            return;
+        };
+        self.used.insert(shared.clone());
+        if place.chain.iter().any(|link| link.value == *shared) {
+            let mut found = Diagnostic::new(Code::Cycle, format!("`{shared}` uses itself")).at(name.span);
+            for link in place.chain.iter().filter(|link| link.span != name.span) {
+                found = found.also(link.span, format!("`{}` is used here", link.value));
+            }
+            self.say(found.help("a policy cannot bring in itself, not even by way of another"));
+            return;
+        }
+        let Some(library_item) = &entry.item else { return };
+        let Some((nodes, params)) = self.arguments(shared, library_item, item.with.as_ref(), name.span)
+        else {
+            return;
+        };
+        let link = Spanned { value: shared.clone(), span: name.span };
+        let mut chain = place.chain.clone();
+        chain.push(link.clone());
+        let mut when = place.when.clone();
+        when.extend(item.when.clone().map(|expr| Condition { expr, params: place.params.clone() }));
+        let prefix = match (&place.prefix, &item.name) {
+            (Some(outer), Some(own)) => Some(Arc::from(format!("{outer}/{}", own.value))),
+            (None, Some(own)) => Some(Arc::from(own.value.as_str())),
+            (outer, None) => outer.clone(),
+        };
+        let mode = item.mode.as_ref().map_or(Mode::Enforce, |mode| mode.value.into());
+        let inner = Place {
+            nodes: Arc::new(nodes),
+            params: Arc::new(params),
+            prefix,
+            when,
+            mode: weaker(mode, place.mode),
+            used: Some(place.used.clone().unwrap_or(link)),
+            chain,
+            in_attempt: place.in_attempt,
+        };
+        self.stages(&library_item.stages.node, &inner, out);
+    }
+
+    /// The values of an entry's parameters: those given, checked, and the defaults of the others.
+    fn arguments(
+        &mut self,
+        name: &str,
+        item: &LibraryItem,
+        with: Option<&Node>,
+        place: Span,
+    ) -> Option<(BTreeMap<Arc<str>, Node>, Map<String, Value>)> {
+        let none = Node::empty_map(place);
+        let with = with.filter(|with| !with.is_null()).unwrap_or(&none);
+        let mut good = true;
+        for (key, _) in with.entries() {
+            if !item.params.contains_key(&*key.name) {
+                good = false;
+                let found =
+                    Diagnostic::new(Code::BadParam, format!("`{name}` has no parameter `{}`", key.name))
+                        .at(key.span);
+                let names: Vec<&str> = item.params.keys().map(String::as_str).collect();
+                self.say(match nearest(&key.name, names.iter().copied()) {
+                    Some(near) => found.help(format!("did you mean `{near}`?")),
+                    None if names.is_empty() => found.help("it takes none"),
+                    None => found.help(format!("its parameters are {}", names.join(", "))),
+                });
+            }
+        }
+        let mut nodes = BTreeMap::new();
+        let mut params = Map::new();
+        for (param, rules) in &item.params {
+            let value = match with.get(param).filter(|value| !value.is_null()).or(rules.default.as_ref()) {
+                Some(value) => value,
+                None => {
+                    good = false;
+                    let found =
+                        Diagnostic::new(Code::BadParam, format!("`{name}` needs the parameter `{param}`"))
+                            .at(place)
+                            .label(format!("`{param}` is missing"));
+                    self.say(match &rules.doc {
+                        Some(doc) => found.help(format!("`{param}`: {doc}")),
+                        None => found.help(format!("add `with: {{ {param}: … }}`")),
+                    });
+                    continue;
+                }
+            };
+            if let Some(found) = wrong_param(param, rules, value) {
+                good = false;
+                self.say(found);
+            }
+            nodes.insert(Arc::from(param.as_str()), value.clone());
+            params.insert(param.clone(), value.to_json());
+        }
+        good.then_some((nodes, params))
+    }
+}
+
+/// The mode of a stage that came through a `use` with a mode of its own: the one that does less.
+fn weaker(a: Mode, b: Mode) -> Mode {
+    match (a, b) {
+        (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
+        (Mode::Shadow, _) | (_, Mode::Shadow) => Mode::Shadow,
+        (Mode::Enforce, Mode::Enforce) => Mode::Enforce,
+    }
+}
+
+fn wrong_param(name: &str, rules: &ParamItem, value: &Node) -> Option<Diagnostic> {
+    let (fits, wanted) = match rules.kind {
+        ParamType::String => (matches!(value.kind, NodeKind::Str(_)), "text"),
+        ParamType::Int => (matches!(value.kind, NodeKind::Int(_)), "a whole number"),
+        ParamType::Number => (matches!(value.kind, NodeKind::Int(_) | NodeKind::Float(_)), "a number"),
+        ParamType::Bool => (matches!(value.kind, NodeKind::Bool(_)), "true or false"),
+        ParamType::List => (matches!(value.kind, NodeKind::Seq(_)), "a list"),
+        ParamType::Map => (matches!(value.kind, NodeKind::Map(_)), "a mapping"),
+        ParamType::Cel => (value.text().is_some(), "a CEL expression"),
+        ParamType::Duration => match value.text().map(|text| shape::unit("duration", &text.text)) {
+            Some(Some(Err(error))) => {
+                let found =
+                    Diagnostic::new(Code::BadParam, format!("the parameter `{name}`: {}", error.message));
+                return Some(found.at(value.span).help(error.help));
+            }
+            Some(_) => (true, ""),
+            None => (false, "a duration such as 60s"),
+        },
+        ParamType::Any => (true, ""),
+    };
+    (!fits).then(|| {
+        Diagnostic::new(
+            Code::BadParam,
+            format!("the parameter `{name}` takes {wanted}, not {}", value.kind_name()),
+        )
+        .at(value.span)
+    })
+}
+
+/// The path `relative` as seen from the file `here`; `None` where it leaves the set's folder.
+fn beside(here: &str, relative: &str) -> Option<String> {
+    if relative.starts_with('/') || relative.contains('\\') {
+        return None;
+    }
+    let mut parts: Vec<&str> = here.split('/').collect();
+    parts.pop();
+    for part in relative.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            name => parts.push(name),
+        }
+    }
+    Some(parts.join("/"))
+}

@@ -1,0 +1,147 @@
+//! The JSON Schema of a policy file, for editors: the loader's own types, with each built-in's settings in their place.
+
+use crate::Builtins;
+use crate::fields::LATER;
+use crate::sections::{CallerKey, Listener, Model, Observe, Provider};
+use crate::stage::{FrameItem, LibraryItem, PipelineItem, VERBS};
+use schemars::JsonSchema;
+use schemars::generate::SchemaSettings;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use weir_message::Verb;
+
+/// A policy file of Weir. A set is every `.yaml` and `.yml` file below a folder, but for cases (`*.test.yaml`).
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[derive(Default)]
+#[allow(dead_code, reason = "its schema is what it is for")]
+struct Document {
+    /// The edition of the language. At least one file of a set says it.
+    weir: Option<Edition>,
+    /// Where this file's pipelines and frames come among those of other files: lower numbers first.
+    order: Option<i64>,
+    /// Where clients connect, by name.
+    listeners: Option<BTreeMap<String, Listener>>,
+    /// API keys of callers, by name.
+    keys: Option<BTreeMap<String, CallerKey>>,
+    /// Accounts at model APIs, by name.
+    providers: Option<BTreeMap<String, Provider>>,
+    /// What clients ask for, by name or pattern ending in `*`.
+    models: Option<BTreeMap<String, Model>>,
+    /// Policies that pipelines bring in with `use`, by name.
+    stages: Option<BTreeMap<String, LibraryItem>>,
+    /// The pipelines, in order; the first that takes a request has it.
+    pipelines: Option<Vec<PipelineItem>>,
+    /// Stages wrapped around every pipeline. Only in the set's root folder.
+    frames: Option<Vec<FrameItem>>,
+    /// Values that expressions and scripts read as `params.NAME`.
+    params: Option<BTreeMap<String, serde_json::Value>>,
+    /// What operators see.
+    observe: Option<Observe>,
+}
+
+/// An edition of the language.
+#[derive(Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+enum Edition {
+    /// The first.
+    V1,
+}
+
+/// The JSON Schema (draft 2020-12) of a policy file, with the settings of every built-in.
+pub fn policy_schema(builtins: &dyn Builtins) -> Value {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    let mut root = generator.into_root_schema_for::<Document>().to_value();
+    let mut definitions = match root.get_mut("$defs") {
+        Some(Value::Object(definitions)) => std::mem::take(definitions),
+        _ => Map::new(),
+    };
+    let mut rules = vec![json!({ "oneOf": VERBS
+        .iter()
+        .map(|verb| json!({ "required": [verb.name()] }))
+        .chain([json!({ "required": ["use"] })])
+        .collect::<Vec<_>>() })];
+    for verb in VERBS {
+        for name in builtins.names(verb) {
+            let Some(schema) = builtins.schema(verb, name) else { continue };
+            let id = format!("{verb}.{name}");
+            let mut schema = schema.to_value();
+            let inner = match schema.as_object_mut() {
+                Some(map) => {
+                    map.remove("$schema");
+                    map.remove("$defs")
+                }
+                None => None,
+            };
+            rename_references(&mut schema, &id);
+            let needs_settings =
+                schema.get("required").and_then(Value::as_array).is_some_and(|r| !r.is_empty());
+            definitions.insert(id.clone(), schema);
+            for (part, mut schema) in inner.and_then(|v| v.as_object().cloned()).unwrap_or_default() {
+                rename_references(&mut schema, &id);
+                definitions.insert(format!("{id}.{part}"), schema);
+            }
+            let no_body = json!({ "not": { "anyOf": [{ "required": ["cel"] }, { "required": ["rhai"] }] } });
+            let mut then = json!({ "properties": { "with": { "$ref": format!("#/$defs/{id}") } } });
+            if let (true, Value::Object(then)) = (needs_settings, &mut then) {
+                then.insert("required".to_owned(), json!(["with"]));
+            }
+            rules.push(json!({
+                "if": { "properties": { verb.name(): { "const": name } }, "required": [verb.name()], "allOf": [no_body] },
+                "then": then,
+            }));
+        }
+    }
+    if let Some(Value::Object(item)) = definitions.get_mut("StageItem") {
+        for verb in VERBS {
+            suggest(item, verb, &builtins.names(verb));
+        }
+        item.insert("allOf".to_owned(), Value::Array(rules));
+    }
+    strip(&mut root);
+    for definition in definitions.values_mut() {
+        strip(definition);
+    }
+    if let Value::Object(map) = &mut root {
+        map.insert("title".to_owned(), json!("Weir policy"));
+        map.insert("$defs".to_owned(), Value::Object(definitions));
+    }
+    root
+}
+
+/// Lets editors complete the names of built-ins, without refusing names of one's own.
+fn suggest(item: &mut Map<String, Value>, verb: Verb, names: &[&str]) {
+    let field = item.get_mut("properties").and_then(|p| p.get_mut(verb.name()));
+    if let Some(Value::Object(field)) = field {
+        field.remove("type");
+        field.insert("anyOf".to_owned(), json!([{ "enum": names }, { "type": "string" }]));
+    }
+}
+
+fn rename_references(schema: &mut Value, id: &str) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match (key.as_str(), value.as_str().and_then(|r| r.strip_prefix("#/$defs/"))) {
+                    ("$ref", Some(part)) => *value = json!(format!("#/$defs/{id}.{part}")),
+                    _ => rename_references(value, id),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| rename_references(value, id)),
+        _ => {}
+    }
+}
+
+/// Takes out the loader's own marks.
+fn strip(schema: &mut Value) {
+    match schema {
+        Value::Object(map) => {
+            map.remove(LATER);
+            map.values_mut().for_each(strip);
+        }
+        Value::Array(list) => list.iter_mut().for_each(strip),
+        _ => {}
+    }
+}

@@ -1,0 +1,297 @@
+//! The sections of a policy file but for stages: listeners, keys, providers, models, observe. Their doc comments are the reference.
+
+use crate::{Secret, Spanned, TextOrSecret};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use weir_diagnostic::units::{ByteSize, Duration};
+
+/// Where clients connect.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Listener {
+    /// Address and port to listen on: `127.0.0.1:8080`, `0.0.0.0:443`, `[::]:8080`.
+    pub address: Spanned<String>,
+    /// How callers are told apart, tried in order: `key` reads an API key from `authorization: Bearer` or `x-api-key`. Empty: every caller is anonymous.
+    #[serde(default)]
+    #[schemars(with = "Vec<IdentifyName>")]
+    pub identify: Vec<Spanned<IdentifyName>>,
+    /// Serve TLS with this certificate. Unset: plain HTTP/1.1 and h2c.
+    #[serde(default)]
+    pub tls: Option<Tls>,
+    /// Accept HTTP/2 without TLS (h2c).
+    #[serde(default = "yes")]
+    pub h2c: bool,
+    /// Bounds on what a client may send and how long it may take.
+    #[serde(default)]
+    pub limits: Limits,
+}
+
+/// A way to tell callers apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum IdentifyName {
+    /// An API key declared under `keys`.
+    Key,
+}
+
+/// A certificate and its key, as PEM files.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// Path of the certificate chain in PEM, relative to the set's folder.
+    pub certificate: Spanned<String>,
+    /// Path of the private key in PEM, relative to the set's folder, or a secret that holds the PEM text.
+    pub key: TextOrSecret,
+}
+
+/// Bounds of a listener.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Largest request body, also once decompressed; more is 413.
+    pub body: ByteSize,
+    /// Largest sum of all headers; more is 431.
+    pub headers: ByteSize,
+    /// Most headers of one request; more is 431.
+    #[schemars(range(min = 1, max = 10000))]
+    pub header_count: usize,
+    /// Longest time for a request's headers to arrive.
+    pub header_timeout: Duration,
+    /// Longest time for a request's body to arrive.
+    pub body_timeout: Duration,
+    /// Most connections at a time; more are closed at once.
+    #[schemars(range(min = 1))]
+    pub connections: usize,
+    /// Longest time that a connection may wait for its next request.
+    pub idle: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            body: ByteSize(32 << 20),
+            headers: ByteSize(64 << 10),
+            header_count: 100,
+            header_timeout: seconds(10),
+            body_timeout: seconds(60),
+            connections: 10_000,
+            idle: seconds(75),
+        }
+    }
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn seconds(n: u64) -> Duration {
+    Duration(std::time::Duration::from_secs(n))
+}
+
+/// An API key that callers show, and who they are then.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CallerKey {
+    /// BLAKE3 of the key: `blake3:` and 64 hex digits. Exactly one of `hash` and `secret` is set.
+    #[serde(default)]
+    pub hash: Option<Spanned<String>>,
+    /// The key itself, by reference.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// The user that this key stands for: `caller.user`.
+    #[serde(default)]
+    pub user: Option<String>,
+    /// The team that this key stands for: `caller.team`.
+    #[serde(default)]
+    pub team: Option<String>,
+    /// Free-form attributes: `caller.tags`.
+    #[serde(default)]
+    pub tags: BTreeMap<String, serde_json::Value>,
+    /// Models that this key may ask for: names, or patterns ending in `*`. Empty: all.
+    #[serde(default)]
+    pub models: Vec<String>,
+    /// Whether the key is refused for now.
+    #[serde(default)]
+    pub disabled: bool,
+}
+
+/// An account at a model API.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Provider {
+    /// The catalogue's row that this account belongs to: `openai`, `echo` … (see `weir models`). Unset: `dialect` and `base_url` say all.
+    #[serde(default)]
+    pub from: Option<Spanned<String>>,
+    /// The wire format; the catalogue's by default.
+    #[serde(default)]
+    pub dialect: Option<Spanned<DialectName>>,
+    /// Where the API begins, such as `http://10.0.0.5:8000/v1`; the catalogue's by default.
+    #[serde(default)]
+    pub base_url: Option<Spanned<String>>,
+    /// The credential.
+    #[serde(default)]
+    pub key: Option<Secret>,
+    /// Headers sent with every request to it.
+    #[serde(default)]
+    pub headers: BTreeMap<String, TextOrSecret>,
+    /// The region it runs in: `attempt.provider.region`.
+    #[serde(default)]
+    pub region: Option<String>,
+    /// Path of a PEM file with the authorities to trust instead of the system's, relative to the set's folder.
+    #[serde(default)]
+    pub ca: Option<Spanned<String>>,
+    /// Whether to speak HTTP/2.
+    #[serde(default)]
+    pub http2: Http2,
+    /// How long to wait for it.
+    #[serde(default)]
+    pub timeouts: Timeouts,
+    /// Models it serves, listed by `GET /v1/models`; the catalogue's by default.
+    #[serde(default)]
+    pub models: Option<Vec<String>>,
+}
+
+/// A wire format, by name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum DialectName {
+    /// OpenAI's API and all that speak it.
+    OpenAi,
+    /// Anthropic's messages.
+    Anthropic,
+    /// Google's Gemini.
+    Gemini,
+    /// AWS Bedrock.
+    Bedrock,
+    /// Cohere v2.
+    Cohere,
+}
+
+impl From<DialectName> for weir_message::Dialect {
+    fn from(name: DialectName) -> Self {
+        match name {
+            DialectName::OpenAi => Self::OpenAi,
+            DialectName::Anthropic => Self::Anthropic,
+            DialectName::Gemini => Self::Gemini,
+            DialectName::Bedrock => Self::Bedrock,
+            DialectName::Cohere => Self::Cohere,
+        }
+    }
+}
+
+/// Whether to speak HTTP/2 to a provider.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Http2 {
+    /// Where TLS agrees on it (ALPN); HTTP/1.1 in the clear.
+    #[default]
+    Auto,
+    /// Always, also in the clear.
+    Always,
+    /// HTTP/1.1 only.
+    Never,
+}
+
+/// How long to wait for a provider.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Timeouts {
+    /// For the connection, TLS included.
+    pub connect: Duration,
+    /// From the request's last byte to the reply's first.
+    pub first_byte: Duration,
+    /// Between two parts of a reply.
+    pub between: Duration,
+    /// For the whole reply.
+    pub total: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self { connect: seconds(5), first_byte: seconds(60), between: seconds(60), total: seconds(600) }
+    }
+}
+
+/// A name that clients ask for, and where its requests go.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Model {
+    /// Where requests may go.
+    #[schemars(length(min = 1))]
+    pub targets: Vec<Target>,
+    /// How a target is chosen: by weight, or in written order where the one before fails.
+    #[serde(default)]
+    pub route: ModelRoute,
+    /// The vocabulary that counts its tokens, such as `o200k_base`; by the upstream model's name by default.
+    #[serde(default)]
+    pub tokenizer: Option<Spanned<String>>,
+    /// What it costs; the catalogue's by default.
+    #[serde(default)]
+    pub price: Option<Price>,
+    /// How many tokens fit into its context; the catalogue's by default.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub context: Option<u64>,
+}
+
+/// How a model chooses among its targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum ModelRoute {
+    /// By weight.
+    #[default]
+    Weighted,
+    /// The first that works, in written order.
+    Fallback,
+}
+
+/// A provider and the model to ask it for.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Target {
+    /// A name under `providers`.
+    pub provider: Spanned<String>,
+    /// The model's name there; the name that the client asked for by default.
+    #[serde(default)]
+    pub model: Option<String>,
+    /// Its share among the targets.
+    #[serde(default = "one")]
+    #[schemars(range(max = 1_000_000))]
+    pub weight: u32,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Prices in US dollars per million tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Price {
+    /// Of the prompt.
+    #[schemars(range(min = 0))]
+    pub input: f64,
+    /// Of the part of the prompt that the provider had cached; the price of `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cached_input: Option<f64>,
+    /// Of the reply.
+    #[schemars(range(min = 0))]
+    pub output: f64,
+}
+
+/// What operators see.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Observe {
+    /// How many of the last requests `/traces/{id}` knows.
+    #[schemars(range(max = 100000))]
+    pub traces: usize,
+}
+
+impl Default for Observe {
+    fn default() -> Self {
+        Self { traces: 256 }
+    }
+}

@@ -1,0 +1,537 @@
+//! The second pass: a node against a JSON Schema, collecting everything that is wrong with it.
+//!
+//! It reads the keywords that `schemars` writes, and the formats that this workspace's own types carry.
+
+use crate::fields::LATER;
+use crate::node::{Key, Node, NodeKind};
+use crate::secret;
+use serde_json::{Map, Value};
+use weir_diagnostic::units::{ByteSize, Duration, Rate, Ratio, UnitError};
+use weir_diagnostic::{Code, Diagnostic, Span, nearest};
+
+/// Checks `node` against `schema`, whose references are resolved in `root`. `what` names the thing in messages ("the guard
+/// `pii`"), `place` is where something missing is reported.
+pub(crate) fn check(node: &Node, schema: &Value, root: &Value, what: &str, place: Span) -> Vec<Diagnostic> {
+    let mut walk = Walk { root, out: Vec::new() };
+    walk.value(node, schema, what, place, 0);
+    walk.out
+}
+
+struct Walk<'a> {
+    root: &'a Value,
+    out: Vec<Diagnostic>,
+}
+
+/// References of a schema may lead to themselves without passing a node; no honest schema nests this deep.
+const MAX_REFERENCES: usize = 256;
+
+impl<'a> Walk<'a> {
+    fn resolve(&self, schema: &'a Value) -> &'a Value {
+        let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
+        pointer.and_then(|p| self.root.pointer(p)).unwrap_or(schema)
+    }
+
+    fn value(&mut self, node: &Node, schema: &'a Value, what: &str, place: Span, depth: usize) {
+        if depth > MAX_REFERENCES {
+            return;
+        }
+        let Some(rules) = schema.as_object() else {
+            if schema == &Value::Bool(false) {
+                self.out
+                    .push(Diagnostic::new(Code::BadValue, format!("{what} takes no value")).at(node.span));
+            }
+            return;
+        };
+        if rules.get("$ref").is_some() {
+            let target = self.resolve(schema);
+            if !std::ptr::eq(target, schema) {
+                if rules.contains_key(LATER) {
+                    return self.types(node, target.as_object().unwrap_or(rules), what);
+                }
+                self.value(node, target, what, place, depth + 1);
+            }
+            return;
+        }
+        if rules.contains_key(LATER) {
+            return self.types(node, rules, what);
+        }
+        for part in list(rules, "allOf") {
+            self.value(node, part, what, place, depth + 1);
+        }
+        for choice in ["oneOf", "anyOf"] {
+            if let Some(options) = rules.get(choice).and_then(Value::as_array) {
+                self.choice(node, options, what, place, depth);
+            }
+        }
+        if !self.right_type(node, rules, what) {
+            return;
+        }
+        self.words(node, rules, what);
+        match &node.kind {
+            NodeKind::Str(text) => self.text(node, &text.text, rules, what),
+            NodeKind::Int(n) => self.number(node, *n as f64, rules, what),
+            NodeKind::Float(n) => self.number(node, *n, rules, what),
+            NodeKind::Seq(items) => self.sequence(node, items, rules, what, depth),
+            NodeKind::Map(entries) => self.mapping(node, entries, rules, what, place, depth),
+            NodeKind::Null | NodeKind::Bool(_) => {}
+        }
+    }
+
+    fn types(&mut self, node: &Node, rules: &Map<String, Value>, what: &str) {
+        self.right_type(node, rules, what);
+    }
+
+    fn right_type(&mut self, node: &Node, rules: &Map<String, Value>, what: &str) -> bool {
+        let wanted = types(rules);
+        if wanted.is_empty() || wanted.iter().any(|t| fits(node, t)) {
+            return true;
+        }
+        let format = rules.get("format").and_then(Value::as_str);
+        // A bare number where a unit is missing is the commonest slip: answer it in the unit's own words.
+        if let (Some(format), NodeKind::Int(_) | NodeKind::Float(_), Some(text)) =
+            (format, &node.kind, node.text())
+            && let Some(Err(error)) = unit(format, &text.text)
+        {
+            self.out.push(unit_error(&error, what).at(node.span));
+            return false;
+        }
+        self.out.push(wrong_type(node, &expected(rules), what));
+        false
+    }
+
+    fn words(&mut self, node: &Node, rules: &Map<String, Value>, what: &str) {
+        let allowed: Vec<&Value> = match (rules.get("const"), rules.get("enum")) {
+            (Some(one), _) => vec![one],
+            (None, Some(Value::Array(all))) => all.iter().collect(),
+            _ => return,
+        };
+        if !allowed.contains(&&node.to_json()) {
+            let words: Vec<&str> = allowed.iter().filter_map(|v| v.as_str()).collect();
+            self.out.push(bad_word(node, &words, what));
+        }
+    }
+
+    fn text(&mut self, node: &Node, text: &str, rules: &Map<String, Value>, what: &str) {
+        let format = rules.get("format").and_then(Value::as_str).unwrap_or("");
+        match format {
+            "secret" => {
+                if let Err(why) = secret::check(text) {
+                    self.out.push(
+                        Diagnostic::new(Code::BadValue, format!("{what} is not a secret by reference"))
+                            .at(node.span)
+                            .cause(why)
+                            .help("write \"${env:NAME}\" or \"${file:path}\": what stands in a policy is seen by everyone who reads it"),
+                    );
+                }
+            }
+            "text-or-secret" => {
+                if secret::is_reference(text)
+                    && let Err(why) = secret::check(text)
+                {
+                    self.out.push(Diagnostic::new(Code::BadValue, format!("{what}: {why}")).at(node.span));
+                }
+            }
+            // A template literal of a script may hold `${…}`.
+            "rhai" => {}
+            _ if secret::is_reference(text) => self.out.push(misplaced_secret(node, what)),
+            _ => {
+                if let Some(Err(error)) = unit(format, text) {
+                    self.out.push(unit_error(&error, what).at(node.span));
+                }
+            }
+        }
+        let length = text.chars().count() as u64;
+        if rules.get("minLength").and_then(Value::as_u64).is_some_and(|min| length < min) {
+            let message =
+                if length == 0 { format!("{what} is empty") } else { format!("{what} is too short") };
+            self.out.push(Diagnostic::new(Code::BadValue, message).at(node.span));
+        }
+        if let Some(max) = rules.get("maxLength").and_then(Value::as_u64).filter(|max| length > *max) {
+            self.out.push(
+                Diagnostic::new(Code::BadValue, format!("{what} is longer than {max} characters"))
+                    .at(node.span),
+            );
+        }
+    }
+
+    fn number(&mut self, node: &Node, number: f64, rules: &Map<String, Value>, what: &str) {
+        let bound = |name: &str| rules.get(name).and_then(Value::as_f64);
+        let wrong = bound("minimum").is_some_and(|min| number < min)
+            || bound("maximum").is_some_and(|max| number > max)
+            || bound("exclusiveMinimum").is_some_and(|min| number <= min)
+            || bound("exclusiveMaximum").is_some_and(|max| number >= max);
+        if wrong {
+            let range = match (
+                bound("minimum"),
+                bound("maximum"),
+                bound("exclusiveMinimum"),
+                bound("exclusiveMaximum"),
+            ) {
+                (Some(min), Some(max), _, _) => format!("from {min} to {max}"),
+                (Some(min), None, _, Some(max)) => format!("from {min} to below {max}"),
+                (Some(min), None, _, None) => format!("at least {min}"),
+                (None, Some(max), Some(min), _) => format!("above {min}, at most {max}"),
+                (None, Some(max), None, _) => format!("at most {max}"),
+                (None, None, Some(min), _) => format!("above {min}"),
+                (None, None, None, Some(max)) => format!("below {max}"),
+                (None, None, None, None) => String::new(),
+            };
+            self.out.push(
+                Diagnostic::new(Code::BadValue, format!("{what} is out of range"))
+                    .at(node.span)
+                    .help(format!("it is {range}")),
+            );
+        }
+    }
+
+    fn sequence(
+        &mut self,
+        node: &Node,
+        items: &[Node],
+        rules: &'a Map<String, Value>,
+        what: &str,
+        depth: usize,
+    ) {
+        let count = items.len() as u64;
+        if let Some(min) = rules.get("minItems").and_then(Value::as_u64).filter(|min| count < *min) {
+            let message =
+                if count == 0 { format!("{what} is empty") } else { format!("{what} has too few items") };
+            let noun = if min == 1 { "item" } else { "items" };
+            self.out.push(
+                Diagnostic::new(Code::BadValue, message)
+                    .at(node.span)
+                    .help(format!("it takes at least {min} {noun}")),
+            );
+        }
+        if let Some(max) = rules.get("maxItems").and_then(Value::as_u64).filter(|max| count > *max) {
+            self.out.push(
+                Diagnostic::new(Code::BadValue, format!("{what} has too many items"))
+                    .at(node.span)
+                    .help(format!("it takes at most {max}")),
+            );
+        }
+        let prefix: Vec<&'a Value> = list(rules, "prefixItems").collect();
+        for (n, item) in items.iter().enumerate() {
+            let schema = prefix.get(n).copied().or_else(|| rules.get("items"));
+            if let Some(schema) = schema {
+                self.value(item, schema, &format!("an item of {what}"), item.span, depth + 1);
+            }
+        }
+    }
+
+    fn mapping(
+        &mut self,
+        node: &Node,
+        entries: &[(Key, Node)],
+        rules: &'a Map<String, Value>,
+        what: &str,
+        place: Span,
+        depth: usize,
+    ) {
+        let none = Map::new();
+        let properties = rules.get("properties").and_then(Value::as_object);
+        let others = rules.get("additionalProperties");
+        for (key, value) in entries {
+            let known = properties.and_then(|p| p.get(&*key.name));
+            match (known, others) {
+                (Some(schema), _) => {
+                    let what = format!("`{}`", key.name);
+                    // A field left empty says nothing, unless null is a value of it.
+                    if value.is_null() && !self.accepts_null(schema) {
+                        self.out.push(
+                            Diagnostic::new(Code::WrongType, format!("{what} has no value"))
+                                .at(key.span)
+                                .help(format!("it takes {}", expected_of(self.resolve(schema), self.root))),
+                        );
+                    } else {
+                        self.value(value, schema, &what, key.span, depth + 1);
+                    }
+                }
+                (None, Some(Value::Bool(false))) => {
+                    let names = properties.unwrap_or(&none).keys().map(String::as_str);
+                    self.out.push(unknown_field(key, names, what));
+                }
+                (None, Some(schema)) => {
+                    self.value(value, schema, &format!("`{}`", key.name), key.span, depth + 1)
+                }
+                (None, None) => {}
+            }
+        }
+        for name in list(rules, "required").filter_map(Value::as_str) {
+            if node.get(name).is_none() {
+                let mut missing = Diagnostic::new(Code::MissingField, format!("{what} has no `{name}`"))
+                    .at(place)
+                    .label(format!("`{name}` is missing"));
+                let schema = properties.and_then(|p| p.get(name));
+                if let Some(text) = schema.and_then(|s| s.get("description")).and_then(Value::as_str) {
+                    missing = missing.help(format!("`{name}`: {}", text.lines().next().unwrap_or("")));
+                }
+                self.out.push(missing);
+            }
+        }
+        let least = rules.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
+        if (entries.len() as u64) < least {
+            self.out.push(Diagnostic::new(Code::BadValue, format!("{what} is empty")).at(place));
+        }
+    }
+
+    fn accepts_null(&self, schema: &'a Value) -> bool {
+        let schema = self.resolve(schema);
+        let Some(rules) = schema.as_object() else { return schema == &Value::Bool(true) };
+        let wanted = types(rules);
+        if rules.get("const") == Some(&Value::Null) || wanted.contains(&"null") {
+            return true;
+        }
+        let mut options = list(rules, "anyOf").chain(list(rules, "oneOf")).peekable();
+        if options.peek().is_some() {
+            return options.any(|option| self.accepts_null(option));
+        }
+        wanted.is_empty()
+            && !rules.contains_key("enum")
+            && !rules.contains_key("const")
+            && !rules.contains_key("allOf")
+    }
+
+    fn choice(&mut self, node: &Node, options: &'a [Value], what: &str, place: Span, depth: usize) {
+        if node.is_null() && options.iter().any(|o| self.accepts_null(o)) {
+            return;
+        }
+        let options: Vec<&'a Value> = options
+            .iter()
+            .map(|o| self.resolve(o))
+            .filter(|o| o.get("type") != Some(&Value::from("null")))
+            .collect();
+        if let [only] = options.as_slice() {
+            return self.value(node, only, what, place, depth + 1);
+        }
+        // Words, each with a description of its own, are one enumeration.
+        let words: Vec<&str> = options.iter().flat_map(|o| words_of(o)).collect();
+        if options.iter().all(|o| !words_of(o).is_empty()) {
+            match node.as_str() {
+                Some(text) if words.contains(&text) => {}
+                Some(_) => self.out.push(bad_word(node, &words, what)),
+                None => self.out.push(wrong_type(node, &one_of(&words), what)),
+            }
+            return;
+        }
+        let mut best: Option<(usize, Vec<Diagnostic>)> = None;
+        for option in &options {
+            let mut attempt = Walk { root: self.root, out: Vec::new() };
+            attempt.value(node, option, what, place, depth + 1);
+            if attempt.out.is_empty() {
+                return;
+            }
+            let distance = self.distance(node, option) + attempt.out.len();
+            if best.as_ref().is_none_or(|(least, _)| distance < *least) {
+                best = Some((distance, attempt.out));
+            }
+        }
+        match (best, node.as_str()) {
+            (Some((distance, found)), _) if distance < FAR => self.out.extend(found),
+            (_, Some(_)) if !words.is_empty() => self.out.push(bad_word(node, &words, what)),
+            _ => {
+                let kinds: Vec<String> = options.iter().map(|o| expected_of(o, self.root)).collect();
+                self.out.push(wrong_type(node, &joined(&kinds), what));
+            }
+        }
+    }
+
+    /// How far a node is from what an option is for; `FAR` and more: it is of another type altogether.
+    fn distance(&self, node: &Node, option: &'a Value) -> usize {
+        let option = self.resolve(option);
+        let Some(rules) = option.as_object() else { return 0 };
+        let wanted = types(rules);
+        if !wanted.is_empty() && !wanted.iter().any(|t| fits(node, t)) {
+            return FAR;
+        }
+        let Some(properties) = rules.get("properties").and_then(Value::as_object) else {
+            return if words_of(option).is_empty() { 0 } else { FAR };
+        };
+        let required: Vec<&str> = list(rules, "required").filter_map(Value::as_str).collect();
+        let absent = required.iter().filter(|name| node.get(name).is_none()).count();
+        let strange = node.entries().iter().filter(|(key, _)| !properties.contains_key(&*key.name)).count();
+        // A tag (`type: jwt`) that matches or not says more than any field.
+        let tags = properties.iter().filter(|(name, schema)| {
+            schema.get("const").is_some_and(|tag| node.get(name).is_some_and(|n| n.to_json() != *tag))
+        });
+        absent * 3 + strange + tags.count() * 50
+    }
+}
+
+const FAR: usize = 1_000;
+
+fn list<'v>(rules: &'v Map<String, Value>, name: &str) -> impl Iterator<Item = &'v Value> + use<'v> {
+    rules.get(name).and_then(Value::as_array).map(Vec::as_slice).unwrap_or(&[]).iter()
+}
+
+fn types(rules: &Map<String, Value>) -> Vec<&str> {
+    match rules.get("type") {
+        Some(Value::String(one)) => vec![one],
+        Some(Value::Array(many)) => many.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn words_of(schema: &Value) -> Vec<&str> {
+    match (schema.get("const"), schema.get("enum")) {
+        (Some(Value::String(word)), _) => vec![word],
+        (None, Some(Value::Array(words))) => words.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn fits(node: &Node, kind: &str) -> bool {
+    match kind {
+        "null" => node.is_null(),
+        "boolean" => matches!(node.kind, NodeKind::Bool(_)),
+        "integer" => match node.kind {
+            NodeKind::Int(_) => true,
+            NodeKind::Float(n) => n.fract() == 0.0 && n.abs() < 9e15,
+            _ => false,
+        },
+        "number" => matches!(node.kind, NodeKind::Int(_) | NodeKind::Float(_)),
+        "string" => matches!(node.kind, NodeKind::Str(_)),
+        "array" => matches!(node.kind, NodeKind::Seq(_)),
+        "object" => matches!(node.kind, NodeKind::Map(_)),
+        _ => false,
+    }
+}
+
+/// Checks a text against a format with a unit; `None` for formats that are none.
+pub(crate) fn unit(format: &str, text: &str) -> Option<Result<(), UnitError>> {
+    match format {
+        "duration" => Some(text.parse::<Duration>().map(|_| ())),
+        "bytes" => Some(text.parse::<ByteSize>().map(|_| ())),
+        "rate" => Some(text.parse::<Rate>().map(|_| ())),
+        "ratio" => Some(text.parse::<Ratio>().map(|_| ())),
+        _ => None,
+    }
+}
+
+pub(crate) fn unit_error(error: &UnitError, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::BadValue, format!("{what}: {}", error.message)).help(error.help.clone())
+}
+
+pub(crate) fn misplaced_secret(node: &Node, what: &str) -> Diagnostic {
+    Diagnostic::new(Code::MisplacedSecret, format!("{what} cannot hold a secret"))
+        .at(node.span)
+        .cause("its value may be logged, traced, or sent to a provider")
+        .help("secrets stand in the fields that are made for them, such as `key` of a provider")
+}
+
+pub(crate) fn unknown_field<'n>(key: &Key, names: impl Iterator<Item = &'n str>, what: &str) -> Diagnostic {
+    let names: Vec<&str> = names.filter(|n| !n.starts_with("x-weir")).collect();
+    let found =
+        Diagnostic::new(Code::UnknownField, format!("{what} has no field `{}`", key.name)).at(key.span);
+    match nearest(&key.name, names.iter().copied()) {
+        Some(near) => found.help(format!("did you mean `{near}`?")),
+        None if names.is_empty() => found.help("it takes no fields"),
+        None => found.help(format!("its fields are {}", quoted(&names))),
+    }
+}
+
+fn bad_word(node: &Node, words: &[&str], what: &str) -> Diagnostic {
+    let text = node.text().map_or("", |t| &t.text);
+    let found = Diagnostic::new(Code::BadValue, format!("{what} cannot be `{text}`")).at(node.span);
+    match nearest(text, words.iter().copied()) {
+        Some(near) if words.len() > 1 => {
+            found.help(format!("did you mean `{near}`? It is {}", one_of(words)))
+        }
+        _ => found.help(format!("it is {}", one_of(words))),
+    }
+}
+
+fn wrong_type(node: &Node, expected: &str, what: &str) -> Diagnostic {
+    let found =
+        Diagnostic::new(Code::WrongType, format!("{what} takes {expected}, not {}", node.kind_name()))
+            .at(node.span)
+            .label(format!("this is {}", node.kind_name()));
+    let text = node.text().map_or("", |t| &*t.text);
+    match (&node.kind, expected) {
+        (NodeKind::Str(_), "true or false") => match text.to_lowercase().as_str() {
+            "yes" | "on" | "y" => found.help("write `true`"),
+            "no" | "off" | "n" => found.help("write `false`"),
+            _ => found,
+        },
+        (NodeKind::Bool(_) | NodeKind::Int(_) | NodeKind::Float(_), "text") => {
+            found.help(format!("quote it: \"{text}\""))
+        }
+        (_, list)
+            if list.starts_with("a list") && !matches!(node.kind, NodeKind::Map(_)) && !text.is_empty() =>
+        {
+            found.help(format!("write [{text}]"))
+        }
+        _ => found,
+    }
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
+}
+
+fn one_of(words: &[&str]) -> String {
+    match words {
+        [one] => format!("`{one}`"),
+        _ => format!("one of {}", quoted(words)),
+    }
+}
+
+fn joined(kinds: &[String]) -> String {
+    let mut kinds: Vec<&str> = kinds.iter().map(String::as_str).collect();
+    kinds.dedup();
+    match kinds.split_last() {
+        Some((last, rest)) if !rest.is_empty() => format!("{} or {last}", rest.join(", ")),
+        Some((last, _)) => (*last).to_owned(),
+        None => "nothing".to_owned(),
+    }
+}
+
+fn expected_of(schema: &Value, root: &Value) -> String {
+    let Some(rules) = schema.as_object() else { return "a value".to_owned() };
+    if let Some(target) = rules
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|r| r.strip_prefix('#'))
+        .and_then(|p| root.pointer(p))
+        && target.get("$ref").is_none()
+    {
+        return expected_of(target, root);
+    }
+    expected(rules)
+}
+
+fn expected(rules: &Map<String, Value>) -> String {
+    match rules.get("format").and_then(Value::as_str) {
+        Some("duration") => return "a duration such as 60s".to_owned(),
+        Some("bytes") => return "a size such as 32MiB".to_owned(),
+        Some("rate") => return "a rate such as 100/min".to_owned(),
+        Some("ratio") => return "a share such as 25%".to_owned(),
+        Some("cel") => return "a CEL expression".to_owned(),
+        Some("secret") => return "a secret such as \"${env:NAME}\"".to_owned(),
+        _ => {}
+    }
+    let words: Vec<&str> = match (rules.get("const"), rules.get("enum")) {
+        (Some(one), _) => one.as_str().into_iter().collect(),
+        (None, Some(Value::Array(all))) => all.iter().filter_map(Value::as_str).collect(),
+        _ => Vec::new(),
+    };
+    if !words.is_empty() {
+        return one_of(&words);
+    }
+    let names: Vec<String> = types(rules)
+        .into_iter()
+        .filter(|t| *t != "null")
+        .map(|t| {
+            match t {
+                "boolean" => "true or false",
+                "integer" => "a whole number",
+                "number" => "a number",
+                "string" => "text",
+                "array" => "a list",
+                _ => "a mapping",
+            }
+            .to_owned()
+        })
+        .collect();
+    if names.is_empty() { "a value".to_owned() } else { joined(&names) }
+}

@@ -1,0 +1,421 @@
+//! How a stage, a pipeline, a frame and a library entry are written, and what they are once resolved.
+
+use crate::fields::Later;
+use crate::{Expr, Node, Spanned};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::sync::Arc;
+use weir_diagnostic::units::{Duration, Ratio};
+use weir_diagnostic::{Embedded, Span};
+use weir_message::{DenyAs, Mode, Verb};
+
+/// One step of a pipeline: exactly one of the five verbs, or `use`.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct StageItem {
+    /// Chooses targets: a built-in route.
+    pub(crate) route: Option<Spanned<String>>,
+    /// May deny, or edit for safety: a built-in guard, or a name of yours beside `cel` or `rhai`.
+    pub(crate) guard: Option<Spanned<String>>,
+    /// May answer: a built-in cache.
+    pub(crate) cache: Option<Spanned<String>>,
+    /// May edit: a built-in transform, or a name of yours beside `rhai`.
+    pub(crate) transform: Option<Spanned<String>>,
+    /// Only looks: a built-in observer, or a name of yours beside `rhai`.
+    pub(crate) observe: Option<Spanned<String>>,
+    /// Brings in the stages of an entry under `stages`, or of the library (`weir/NAME`).
+    #[serde(rename = "use")]
+    pub(crate) use_: Option<Spanned<String>>,
+    /// The settings of the built-in, or the parameters of what is used.
+    #[schemars(extend("type" = "object"))]
+    pub(crate) with: Option<Node>,
+    /// The body as a CEL expression: true lets the request go on.
+    pub(crate) cel: Option<Expr>,
+    /// The body as a Rhai script: its text, or `file: NAME.rhai`.
+    pub(crate) rhai: Option<RhaiItem>,
+    /// The stage's name in traces, metrics and state; unique in its pipeline. What it runs, by default.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) name: Option<Spanned<String>>,
+    /// Whether it takes part in a request; asked once, on the way down.
+    pub(crate) when: Option<Expr>,
+    /// `shadow` decides on a copy and only says what it would have done; `off` does not run.
+    pub(crate) mode: Option<Spanned<ModeName>>,
+    /// Longest time for one of its hooks.
+    pub(crate) timeout: Option<Spanned<Duration>>,
+    /// What happens when it cannot decide: guards deny, caches and observers are skipped, transforms and routes fail by default.
+    pub(crate) on_error: Option<Spanned<OnError>>,
+    /// The share of requests it takes part in, by a hash of request and stage.
+    pub(crate) sample: Option<Spanned<Ratio>>,
+    /// How its denial reads (guards).
+    pub(crate) deny: Option<Spanned<Deny>>,
+    /// `whole` holds streams back until the reply is complete.
+    pub(crate) stream: Option<Spanned<StreamName>>,
+    /// How much of a stream waits for its verdict (guards).
+    pub(crate) hold: Option<Spanned<Hold>>,
+    /// `pass` lets operations pass that it cannot read (guards).
+    pub(crate) unread: Option<Spanned<UnreadName>>,
+    /// `skip` lets a cache above it answer without it.
+    pub(crate) on_hit: Option<Spanned<OnHitName>>,
+    /// Stages that run once per attempt (routes).
+    pub(crate) attempt: Option<Later<Vec<StageItem>>>,
+}
+
+/// The names of the fields that hold a verb.
+pub(crate) const VERBS: [Verb; 5] = [Verb::Route, Verb::Guard, Verb::Cache, Verb::Transform, Verb::Observe];
+
+impl StageItem {
+    pub(crate) fn verb(&self, verb: Verb) -> Option<&Spanned<String>> {
+        match verb {
+            Verb::Route => self.route.as_ref(),
+            Verb::Guard => self.guard.as_ref(),
+            Verb::Cache => self.cache.as_ref(),
+            Verb::Transform => self.transform.as_ref(),
+            Verb::Observe => self.observe.as_ref(),
+        }
+    }
+}
+
+/// How a stage takes part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ModeName {
+    /// It decides.
+    Enforce,
+    /// It decides on a copy and says what it would have done.
+    Shadow,
+    /// It does not run.
+    Off,
+}
+
+impl From<ModeName> for Mode {
+    fn from(name: ModeName) -> Self {
+        match name {
+            ModeName::Enforce => Self::Enforce,
+            ModeName::Shadow => Self::Shadow,
+            ModeName::Off => Self::Off,
+        }
+    }
+}
+
+/// What happens when a stage cannot decide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum OnError {
+    /// The request is refused with 503 `stage-unavailable`, as by a denial.
+    Deny,
+    /// The request goes on without it.
+    Skip,
+    /// The request fails with 503 `stage-unavailable`.
+    Fail,
+}
+
+impl OnError {
+    /// What holds where a policy does not say.
+    pub fn default_of(verb: Verb) -> Self {
+        match verb {
+            Verb::Guard => Self::Deny,
+            Verb::Cache | Verb::Observe => Self::Skip,
+            Verb::Transform | Verb::Route => Self::Fail,
+        }
+    }
+}
+
+/// How a guard's denial reads.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Deny {
+    /// The HTTP status.
+    #[schemars(range(min = 400, max = 599))]
+    pub status: Option<u16>,
+    /// `error.code` of the reply.
+    #[schemars(length(min = 1, max = 100))]
+    pub code: Option<String>,
+    /// `error.message` of the reply.
+    pub message: Option<String>,
+    /// As an error, or as a reply of the assistant that says the message.
+    #[serde(rename = "as")]
+    pub form: DenyForm,
+}
+
+/// The form of a denial.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DenyForm {
+    /// An error in the client's dialect.
+    #[default]
+    Error,
+    /// A reply of the assistant.
+    Reply,
+}
+
+impl From<DenyForm> for DenyAs {
+    fn from(form: DenyForm) -> Self {
+        match form {
+            DenyForm::Error => Self::Error,
+            DenyForm::Reply => Self::Reply,
+        }
+    }
+}
+
+/// How much of a stream waits for a guard's verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hold {
+    /// As much as the guard says it needs.
+    #[default]
+    Declared,
+    /// Up to the end of a sentence.
+    Sentence,
+    /// The whole reply.
+    All,
+}
+
+/// How a stage treats streams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum StreamName {
+    /// Held back until the reply is complete.
+    Whole,
+}
+
+/// What a guard does with operations it cannot read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum UnreadName {
+    /// It lets them pass.
+    Pass,
+}
+
+/// What a guard below a cache does on a hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum OnHitName {
+    /// It is skipped.
+    Skip,
+}
+
+/// A script, here or in a file.
+#[derive(Clone, Debug)]
+pub(crate) enum RhaiItem {
+    Text(Embedded),
+    File { path: String, span: Span },
+}
+
+impl<'de> Deserialize<'de> for RhaiItem {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Node::deserialize(deserializer)?;
+        match (node.text(), node.get("file")) {
+            (Some(text), _) => Ok(Self::Text(text.clone())),
+            (None, Some(file)) => {
+                Ok(Self::File { path: file.as_str().unwrap_or_default().to_owned(), span: file.span })
+            }
+            _ => Err(serde::de::Error::custom("a script is its text, or `file: NAME.rhai`")),
+        }
+    }
+}
+
+impl JsonSchema for RhaiItem {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Rhai".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "description": "A Rhai script: its text, or a file beside this one.",
+            "anyOf": [
+                { "type": "string", "format": "rhai" },
+                {
+                    "type": "object",
+                    "properties": { "file": {
+                        "type": "string", "minLength": 1,
+                        "description": "Path of a `.rhai` file, relative to this one, inside the set's folder.",
+                    } },
+                    "required": ["file"],
+                    "additionalProperties": false,
+                },
+            ],
+        })
+    }
+}
+
+/// An ordered list of stages, and which requests it takes.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipelineItem {
+    /// The pipeline's name, unique in the set.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) pipeline: Spanned<String>,
+    /// Which requests it takes; all by default. The first pipeline that takes a request has it.
+    #[serde(default)]
+    pub(crate) when: Option<Expr>,
+    /// Whether callers without credentials may use it.
+    #[serde(default)]
+    pub(crate) anonymous: bool,
+    /// Longest time for a whole request.
+    #[serde(default)]
+    pub(crate) deadline: Option<Spanned<Duration>>,
+    /// Its stages, from the client to the provider.
+    #[serde(default)]
+    pub(crate) stages: Option<Later<Vec<StageItem>>>,
+}
+
+/// Stages wrapped around every pipeline; only in the set's root folder.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct FrameItem {
+    /// The frame's name, unique in the set.
+    #[schemars(length(min = 1, max = 100))]
+    pub(crate) frame: Spanned<String>,
+    /// Which requests it applies to; all by default.
+    #[serde(default)]
+    pub(crate) when: Option<Expr>,
+    /// Its stages, before those of the pipeline.
+    pub(crate) stages: Later<Vec<StageItem>>,
+}
+
+/// Stages to be brought in by `use`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct LibraryItem {
+    /// What it is for.
+    #[serde(default)]
+    #[allow(dead_code, reason = "read by people and by the generated pages")]
+    pub(crate) doc: Option<String>,
+    /// Its parameters: in its stages `${param:NAME}` stands for the value, and CEL and Rhai read `params.NAME`.
+    #[serde(default)]
+    pub(crate) params: std::collections::BTreeMap<String, ParamItem>,
+    /// The stages.
+    pub(crate) stages: Later<Vec<StageItem>>,
+}
+
+/// A parameter of a library entry.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ParamItem {
+    /// What values it takes.
+    #[serde(rename = "type")]
+    pub(crate) kind: ParamType,
+    /// Its value where none is given; without one it must be given.
+    #[serde(default)]
+    pub(crate) default: Option<Node>,
+    /// What it is for.
+    #[serde(default)]
+    pub(crate) doc: Option<String>,
+}
+
+/// The type of a parameter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum ParamType {
+    /// Text.
+    String,
+    /// A whole number.
+    Int,
+    /// A number.
+    Number,
+    /// True or false.
+    Bool,
+    /// A list.
+    List,
+    /// A mapping.
+    Map,
+    /// A time span with a unit, such as `60s`.
+    Duration,
+    /// A CEL expression.
+    Cel,
+    /// Anything.
+    Any,
+}
+
+/// One stage, resolved: library entries expanded, parameters filled in, places kept.
+#[derive(Clone, Debug)]
+pub struct StageDecl {
+    /// Its name, unique in its pipeline, frames included.
+    pub name: Arc<str>,
+    /// The place of its verb's value: where a finding about the whole stage points.
+    pub span: Span,
+    /// What it may do.
+    pub verb: Verb,
+    /// What it runs.
+    pub body: BodyDecl,
+    /// The settings of a built-in, for its own [`bind`](crate::bind); an empty mapping where there are none. Already checked
+    /// against its schema.
+    pub with: Node,
+    /// When it takes part in a request: all of them hold. Its own, and those of each `use` that it came through.
+    pub when: Vec<Condition>,
+    /// How it takes part.
+    pub mode: Mode,
+    /// Longest time for one of its hooks, if the policy says.
+    pub timeout: Option<std::time::Duration>,
+    /// What happens when it cannot decide; the verb's default filled in.
+    pub on_error: OnError,
+    /// The share of requests it takes part in, from 0 to 1; 1 by default.
+    pub sample: f64,
+    /// How its denial reads, if the policy says (guards).
+    pub deny: Option<Deny>,
+    /// Whether streams are held back for it (`stream: whole`).
+    pub stream_whole: bool,
+    /// How much of a stream waits for its verdict (guards).
+    pub hold: Hold,
+    /// Whether operations pass that it cannot read (`unread: pass`).
+    pub unread_pass: bool,
+    /// Whether a cache above it may answer without it (`on_hit: skip`).
+    pub on_hit_skip: bool,
+    /// Stages that run once per attempt (routes).
+    pub attempt: Vec<StageDecl>,
+    /// What CEL and Rhai read as `params`: the set's, or those of the library entry it comes from.
+    pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// The library entry it comes from, and where that was used.
+    pub used: Option<Spanned<Arc<str>>>,
+}
+
+/// A condition, and what it reads as `params`.
+#[derive(Clone, Debug)]
+pub struct Condition {
+    /// The expression.
+    pub expr: Expr,
+    /// The parameters of the place where it is written.
+    pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+}
+
+/// What a stage runs.
+#[derive(Clone, Debug)]
+pub enum BodyDecl {
+    /// A built-in, by name.
+    Builtin(Spanned<Arc<str>>),
+    /// A CEL expression.
+    Cel(Expr),
+    /// A Rhai script.
+    Rhai(Embedded),
+}
+
+/// An ordered list of stages, and which requests it takes.
+#[derive(Clone, Debug)]
+pub struct PipelineDecl {
+    /// Its name, unique in the set.
+    pub name: Spanned<Arc<str>>,
+    /// Which requests it takes; all where `None`.
+    pub when: Option<Expr>,
+    /// Whether callers without credentials may use it.
+    pub anonymous: bool,
+    /// Longest time for a whole request.
+    pub deadline: Option<std::time::Duration>,
+    /// Its stages, without those of frames.
+    pub stages: Vec<StageDecl>,
+}
+
+/// Stages wrapped around every pipeline that its `when` matches.
+#[derive(Clone, Debug)]
+pub struct FrameDecl {
+    /// Its name, unique in the set.
+    pub name: Spanned<Arc<str>>,
+    /// Which requests it applies to; all where `None`.
+    pub when: Option<Expr>,
+    /// Its stages.
+    pub stages: Vec<StageDecl>,
+}
