@@ -102,3 +102,44 @@ impl Default for State {
         Self::new(Sizes::default())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::SemanticEntry;
+    use std::time::Duration;
+
+    const TTL: Duration = Duration::from_secs(10);
+
+    fn reply() -> Arc<CachedReply> {
+        let reply = Reply::new(200, &b"{}"[..]);
+        Arc::new(CachedReply { reply, question: "why?".into(), stored: Duration::ZERO })
+    }
+
+    fn fill(state: &State, space: Space, partition: [u8; 32]) {
+        state.exact(space).store(partition, partition, reply(), 2, TTL);
+        let entry = SemanticEntry { payload: reply(), weight: 2, ttl: TTL };
+        assert!(state.semantic(space).insert(partition, &[1.0, 0.0], entry, Duration::ZERO));
+    }
+
+    #[test]
+    fn what_a_shadow_stores_is_not_found_live() {
+        let state = State::default();
+        fill(&state, Space::Shadow, [1; 32]);
+        for (space, found) in [(Space::Live, false), (Space::Shadow, true)] {
+            assert_eq!(state.exact(space).get(&[1; 32], Duration::ZERO).is_some(), found, "{space:?}");
+            let near = state.semantic(space).search(&[1; 32], &[1.0, 0.0], 1, Duration::ZERO);
+            assert_eq!(!near.is_empty(), found, "{space:?}");
+        }
+    }
+
+    #[test]
+    fn a_purge_empties_every_cache_in_both_spaces() {
+        let state = State::default();
+        for (space, partition) in [(Space::Live, [1; 32]), (Space::Shadow, [1; 32]), (Space::Live, [2; 32])] {
+            fill(&state, space, partition);
+        }
+        assert_eq!(state.purge_partition(&[1; 32]), 4);
+        assert_eq!((state.purge(), state.purge()), (2, 0));
+    }
+}

@@ -11,7 +11,9 @@ use std::time::Duration;
 const SHARDS: usize = 16;
 
 /// The flights under way. Locked only on a miss, for a few instructions.
-pub(super) struct Flights<E>([Mutex<AHashMap<[u8; 32], Arc<Flight<E>>>>; SHARDS]);
+pub(super) struct Flights<E>([Mutex<ByKey<E>>; SHARDS]);
+
+type ByKey<E> = AHashMap<[u8; 32], Arc<Flight<E>>>;
 
 /// One flight.
 pub(super) struct Flight<E>(Mutex<Progress<E>>);
@@ -64,7 +66,7 @@ impl<E> Flights<E> {
         }
     }
 
-    fn shard(&self, key: &[u8; 32]) -> MutexGuard<'_, AHashMap<[u8; 32], Arc<Flight<E>>>> {
+    fn shard(&self, key: &[u8; 32]) -> MutexGuard<'_, ByKey<E>> {
         let [first, ..] = key;
         let [zeroth, ..] = &self.0;
         let shard = self.0.get(usize::from(*first) % SHARDS).unwrap_or(zeroth);

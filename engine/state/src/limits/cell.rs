@@ -1,18 +1,18 @@
 //! One count: how much of a limit is used up, and since when it drains.
 //!
-//! A generic cell rate algorithm (ITU-T I.371) in whole numbers. Time runs in *ticks* of a 2^20th of the window, amounts in
-//! *grains* of a 2^20th of a unit; then a limit of L units per window lets exactly L grains drain per tick, and nothing is
-//! ever rounded. The one word that counts, `mark = level + tick · L` (modulo 2^62), needs no write while the level drains.
+//! A generic cell rate algorithm (ITU-T I.371) in whole numbers. A window has [`PARTS`] *ticks*, a unit as many *grains*; then
+//! a limit of L units per window lets exactly L grains drain per tick, and amounts are never rounded. The one word that counts, `mark = level + tick · L` (modulo 2^62), needs no write while the level drains.
 //! The level itself is in grains, whatever the limit: when the limit changes, the mark is rewritten for the same level, so
 //! what was used stays used.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Grains in a unit, ticks in a window.
-const GRAINS: u64 = 1 << 20;
-/// Amounts and limits above this are taken as this: half a trillion units.
-const MAX_UNITS: u64 = 1 << 39;
+/// Grains in a unit, ticks in a window. So many that a millisecond is whole ticks of a second or a minute, and a second of a
+/// day: who comes back on the second gets what has drained by then.
+pub(super) const PARTS: u64 = 8_640_000;
+/// Amounts and limits above this are taken as this: 34 billion units.
+const MAX_UNITS: u64 = 1 << 35;
 /// No level goes above this; anything above it on the circle of marks is one that has drained.
 const MAX_LEVEL: u64 = 1 << 60;
 /// The mark is modulo 2^62 and stands above two flags.
@@ -44,7 +44,7 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(limit: u64, window: Duration, now: Duration) -> Self {
-        let tick = (now.as_nanos() << 20) / window.as_nanos().max(1);
+        let tick = now.as_nanos().saturating_mul(u128::from(PARTS)) / window.as_nanos().max(1);
         #[allow(clippy::cast_possible_truncation, reason = "ticks are compared on a circle")]
         let tick = (tick & u128::from(u64::MAX)) as u64;
         Self { units: limit.min(MAX_UNITS), window, tick }
@@ -52,13 +52,13 @@ impl Rate {
 
     /// The level at which the limit is used up.
     pub(super) fn full(self) -> u64 {
-        self.units * GRAINS
+        self.units * PARTS
     }
 
     /// The time in which this much drains, rounded up.
     pub(super) fn drains_in(self, level: u64) -> Duration {
         let ticks = u128::from(level.div_ceil(self.units.max(1)));
-        let nanos = (ticks * self.window.as_nanos()).div_ceil(u128::from(GRAINS));
+        let nanos = (ticks * self.window.as_nanos()).div_ceil(u128::from(PARTS));
         Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
     }
 
@@ -70,12 +70,12 @@ impl Rate {
 
 /// Units as grains.
 pub(super) fn grains(units: u64) -> u64 {
-    units.min(MAX_UNITS) * GRAINS
+    units.min(MAX_UNITS) * PARTS
 }
 
 /// Grains as whole units.
 pub(super) fn units(grains: u64) -> u64 {
-    grains / GRAINS
+    grains / PARTS
 }
 
 impl Cell {

@@ -1,7 +1,7 @@
 //! One partition: lists of near vectors, each under its centre.
 //!
 //! An inverted file that grows by itself: a vector joins the list whose centre is nearest; a list that grows too long is
-//! split in two by 2-means. So no insert ever trains on more than one list, and removing is a swap within one. A search
+//! split in two by 2-means, and the lists around it exchange what now lies nearer to another's centre. So no insert ever trains on more than one list, and removing is a swap within one. A search
 //! reads the lists in the order of their centres until it has read enough; a small partition is read whole.
 
 use super::Item;
@@ -10,9 +10,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A list longer than this is split.
-const LONGEST: usize = 256;
+const LONGEST: usize = 160;
 /// How many vectors a search reads: all of a partition up to so many, the nearest lists of a larger one.
-const ENOUGH: usize = 6144;
+const ENOUGH: usize = 4096;
+/// Once what it found is as near as this, a search reads a quarter of that: anything nearer lies in much the same direction,
+/// so its list was among the first.
+const NEAR: f32 = 0.9;
+/// Lists looked at around a split.
+const NEIGHBOURS: usize = 12;
 /// Rounds of 2-means in a split.
 const ROUNDS: usize = 6;
 
@@ -85,7 +90,8 @@ impl<E> Partition<E> {
         for (_, list) in head {
             best.scan(list, query, now);
             read += list.items.len();
-            if read >= ENOUGH {
+            let enough = if best.worst() >= NEAR { ENOUGH / 4 } else { ENOUGH };
+            if read >= enough {
                 break;
             }
         }
@@ -122,11 +128,7 @@ impl<E> Partition<E> {
         if list.items.get(place).is_none_or(|found| found.id != item.id) {
             return;
         }
-        list.codes.swap_remove(place);
-        list.items.swap_remove(place);
-        if let Some(moved) = list.items.get(place) {
-            moved.stand(index, place);
-        }
+        list.pull(index, place);
         self.entries -= 1;
         if list.items.is_empty() {
             self.lists.swap_remove(index);
@@ -161,10 +163,62 @@ impl<E> Partition<E> {
             *slot = left;
         }
         self.lists.push(right);
+        self.resettle(index, new);
+    }
+
+    /// After a split: what is now nearer to another centre moves there. Looks at the lists next to the two halves only.
+    fn resettle(&mut self, left: usize, right: usize) {
+        let halves = [left, right];
+        let mut near: Vec<(f32, usize)> = (0..self.lists.len())
+            .filter(|index| !halves.contains(index))
+            .map(|index| {
+                let to = |half| self.centres.between(half, index);
+                (to(left).max(to(right)), index)
+            })
+            .collect();
+        near.sort_unstable_by(|(a, _), (b, _)| b.total_cmp(a));
+        let near: Vec<usize> =
+            halves.into_iter().chain(near.into_iter().take(NEIGHBOURS).map(|(_, index)| index)).collect();
+        for &from in &near {
+            let others = if halves.contains(&from) { near.as_slice() } else { halves.as_slice() };
+            let count = self.lists.get(from).map_or(0, |list| list.items.len());
+            // From the last, so that what takes an empty place was looked at already; the first stays, so that no list ends.
+            for place in (1..count).rev() {
+                self.move_to_nearest(from, place, others);
+            }
+        }
+    }
+
+    fn move_to_nearest(&mut self, from: usize, place: usize, others: &[usize]) {
+        let Some((bytes, inverse)) = self.lists.get(from).and_then(|list| list.codes.get(place)) else {
+            return;
+        };
+        let own = self.centres.cosine_at(from, bytes, inverse);
+        let nearer = others.iter().map(|&other| (self.centres.cosine_at(other, bytes, inverse), other));
+        let Some((_, to)) =
+            nearer.filter(|(cosine, _)| *cosine > own).max_by(|(a, _), (b, _)| a.total_cmp(b))
+        else {
+            return;
+        };
+        let bytes = bytes.to_vec();
+        let Some(item) = self.lists.get_mut(from).map(|list| list.pull(from, place)) else { return };
+        if let Some(list) = self.lists.get_mut(to) {
+            list.push(to, item, &bytes, inverse);
+        }
     }
 }
 
 impl<E> List<E> {
+    /// Takes one out and puts the last in its place.
+    fn pull(&mut self, index: usize, place: usize) -> Arc<Item<E>> {
+        self.codes.swap_remove(place);
+        let item = self.items.swap_remove(place);
+        if let Some(moved) = self.items.get(place) {
+            moved.stand(index, place);
+        }
+        item
+    }
+
     fn push(&mut self, index: usize, item: Arc<Item<E>>, bytes: &[i8], inverse: f32) {
         item.stand(index, self.items.len());
         self.codes.push(bytes, inverse);

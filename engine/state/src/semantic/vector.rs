@@ -78,6 +78,16 @@ impl Codes {
         rows.zip(&self.inverses).map(|(row, inverse)| dot(row, &code.bytes) * inverse * code.inverse)
     }
 
+    /// The cosine of one of them to another vector.
+    pub(super) fn cosine_at(&self, index: usize, bytes: &[i8], inverse: f32) -> f32 {
+        self.get(index).map_or(f32::NEG_INFINITY, |(row, own)| dot(row, bytes) * own * inverse)
+    }
+
+    /// The cosine of one of them to another of them.
+    pub(super) fn between(&self, a: usize, b: usize) -> f32 {
+        self.get(b).map_or(f32::NEG_INFINITY, |(bytes, inverse)| self.cosine_at(a, bytes, inverse))
+    }
+
     /// The direction in which they lie together.
     pub(super) fn mean(&self) -> Vec<f32> {
         let dims = self.bytes.len().checked_div(self.inverses.len()).unwrap_or(0);
