@@ -1,1 +1,517 @@
-//! echo
+//! What the built-in provider `echo` answers: always the same for the same request, with nobody called.
+//!
+//! | model | what it does |
+//! |---|---|
+//! | `echo` | answers `echo: ` and the last user text (behind a tool's result: that result; behind nothing: `nothing to echo`) |
+//! | `echo-delay-250ms` | the head of the reply comes after 250 ms |
+//! | `echo-slow-events-50ms`, `echo-slow` (50 ms) | so long before each event of a stream |
+//! | `echo-status-429` | that status with an error body; 429 and 503 with `retry-after: 1` |
+//! | `echo-too-long` | 400 with the code `context_length_exceeded` |
+//! | `echo-cut` | the connection ends in the middle of the reply |
+//! | `echo-hang` | the head comes, the body never |
+//! | `echo-say-TEXT` | answers TEXT with `_` read as space; ends the name |
+//!
+//! Parts behind `echo-` can be joined (`echo-delay-20ms-cut`); another name is 404 `model_not_found`.
+//!
+//! A stream sends one word an event. Usage counts one token for each run of letters and digits and one for each other
+//! character that is no space; `max_tokens` cuts the answer there, with the finish reason `length`. An embedding has
+//! `dimensions` numbers (8 if not said), made from a hash of the text, of length 1. With `tool_choice` `required` or naming
+//! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
+//! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
+
+use crate::{Collector, ErrorBody, EVENT_STREAM, JSON, StreamEncoder, decode, error_body, models_list};
+use base64::Engine;
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, header};
+use serde_json::Value;
+use std::fmt::Write;
+use std::time::Duration;
+use weir_message::{
+    Block, BlockKind, Body, Dialect, Event, Finish, Message, Operation, Request, Role, Tool, Usage,
+};
+
+/// When everything was created, in Unix seconds: always the same.
+const CREATED: u64 = 1_700_000_000;
+
+/// What to send.
+#[derive(Clone, Debug, PartialEq)]
+pub struct EchoPlan {
+    /// The HTTP status.
+    pub status: u16,
+    /// The headers; no framing ones.
+    pub headers: HeaderMap,
+    /// How long to wait before the head.
+    pub delay: Duration,
+    /// The body, as far as it is sent.
+    pub body: EchoBody,
+    /// Whether the connection ends abnormally behind the body.
+    pub cut: bool,
+    /// Whether nothing more comes behind the body, not even its end.
+    pub hang: bool,
+}
+
+/// The body of an answer.
+#[derive(Clone, Debug, PartialEq)]
+pub enum EchoBody {
+    /// At once.
+    Whole(Bytes),
+    /// A stream of events, and how long to wait before each.
+    Events(Vec<(Duration, Bytes)>),
+}
+
+/// What to answer to a request in OpenAI's dialect. `model` is the upstream model's name; a body that cannot be read is
+/// answered as a provider would, with a 400.
+pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
+    let Some(manner) = Manner::of(model) else {
+        return failed(404, "model_not_found", &format!("the model `{model}` does not exist"), Duration::ZERO);
+    };
+    if manner.is_too_long {
+        let message = "This model's maximum context length is 0 tokens.";
+        return failed(400, "context_length_exceeded", message, manner.delay);
+    }
+    if let Some(status) = manner.status {
+        let code = match status {
+            429 => "rate_limit_exceeded",
+            401 => "invalid_api_key",
+            _ => "echo_fault",
+        };
+        return failed(status, code, &format!("echo was asked for status {status}"), manner.delay);
+    }
+    let mut request = Request::new("", Dialect::OpenAi, operation, "");
+    request.raw = body.clone();
+    if let Err(fault) = decode(&mut request) {
+        return failed(400, "invalid_request_error", &fault.message, manner.delay);
+    }
+    match &request.body {
+        Body::Chat(_) | Body::Completion(_) => written(&request, model, &manner),
+        Body::Embedding(_) => whole(&manner, embeddings(body, model)),
+        _ => whole(&manner, models_list(["echo"], CREATED)),
+    }
+}
+
+/// How to answer, by the model's name.
+#[derive(Default)]
+struct Manner {
+    delay: Duration,
+    between: Duration,
+    status: Option<u16>,
+    is_too_long: bool,
+    is_cut: bool,
+    is_hanging: bool,
+    say: Option<String>,
+}
+
+impl Manner {
+    fn of(model: &str) -> Option<Self> {
+        let mut manner = Self::default();
+        let mut rest = model.strip_prefix("echo")?;
+        while !rest.is_empty() {
+            rest = rest.strip_prefix('-')?;
+            if let Some(text) = rest.strip_prefix("say-") {
+                manner.say = Some(text.replace('_', " "));
+                break;
+            }
+            let value = |key: &str| {
+                let value = rest.strip_prefix(key)?;
+                Some(value.split_at(value.find('-').unwrap_or(value.len())))
+            };
+            if let Some((value, behind)) = value("delay-") {
+                (manner.delay, rest) = (duration(value)?, behind);
+            } else if let Some((value, behind)) = value("slow-events-") {
+                (manner.between, rest) = (duration(value)?, behind);
+            } else if let Some((value, behind)) = value("status-") {
+                let status = value.parse().ok().filter(|status| (400..600).contains(status))?;
+                (manner.status, rest) = (Some(status), behind);
+            } else if let Some(behind) = rest.strip_prefix("slow") {
+                (manner.between, rest) = (Duration::from_millis(50), behind);
+            } else if let Some(behind) = rest.strip_prefix("too-long") {
+                (manner.is_too_long, rest) = (true, behind);
+            } else if let Some(behind) = rest.strip_prefix("cut") {
+                (manner.is_cut, rest) = (true, behind);
+            } else {
+                (manner.is_hanging, rest) = (true, rest.strip_prefix("hang")?);
+            }
+        }
+        Some(manner)
+    }
+}
+
+/// `250ms` or `2s`, up to an hour.
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit())?);
+    let number: u64 = number.parse().ok()?;
+    let duration = match unit {
+        "ms" => Duration::from_millis(number),
+        "s" => Duration::from_secs(number),
+        _ => return None,
+    };
+    Some(duration.min(Duration::from_secs(3600)))
+}
+
+fn headers(kind: &'static str) -> HeaderMap {
+    HeaderMap::from_iter([(header::CONTENT_TYPE, HeaderValue::from_static(kind))])
+}
+
+fn failed(status: u16, code: &str, message: &str, delay: Duration) -> EchoPlan {
+    let kind = match status {
+        429 => "rate_limit_error",
+        500.. => "server_error",
+        _ => "invalid_request_error",
+    };
+    let error = ErrorBody { code, kind, message, param: None, request_id: "echo" };
+    let mut headers = headers(JSON);
+    if matches!(status, 429 | 503) {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+    }
+    let body = EchoBody::Whole(error_body(Dialect::OpenAi, &error));
+    EchoPlan { status, headers, delay, body, cut: false, hang: false }
+}
+
+fn whole(manner: &Manner, mut body: Bytes) -> EchoPlan {
+    if manner.is_hanging {
+        body.clear();
+    } else if manner.is_cut {
+        body.truncate(body.len() / 2);
+    }
+    EchoPlan {
+        status: 200,
+        headers: headers(JSON),
+        delay: manner.delay,
+        body: EchoBody::Whole(body),
+        cut: manner.is_cut,
+        hang: manner.is_hanging,
+    }
+}
+
+/// A chat's or completion's answer, plain or streamed: the plain one is the streamed one, put together.
+fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
+    let (dialect, operation) = (request.dialect, request.operation);
+    let prefix = if operation == Operation::Chat { "chatcmpl" } else { "cmpl" };
+    let id = format!("{prefix}-echo-{:016x}", hash(&request.raw));
+    let encoder = StreamEncoder::new(dialect, operation, &id, model, CREATED);
+    let mut usage = Usage::default();
+    request.each_text(|at| usage.input += tokens(at.text.as_str()).count() as u64);
+
+    let mut events = Vec::new();
+    match (&request.body, call(request)) {
+        (Body::Completion(body), _) => {
+            let mut texts: Vec<&str> = body.prompts.iter().map(|text| text.as_str()).collect();
+            if texts.is_empty() {
+                texts.push("");
+            }
+            for (choice, text) in (0u32..).zip(texts) {
+                say(request, manner, &encoder, choice, text, &mut usage, &mut events);
+            }
+        }
+        (_, Some((name, arguments))) => {
+            usage.output += tokens(&arguments).count() as u64;
+            events.push(encoder.open(0));
+            events.push(encoder.call(0, 0, &format!("call_echo_{:016x}", hash(arguments.as_bytes())), &name));
+            let block = Block { choice: 0, kind: BlockKind::Arguments, index: 0 };
+            events.extend(arguments.split_inclusive(' ').map(|piece| encoder.text(block, piece)));
+            events.push(encoder.finish(0, Finish::ToolCalls));
+        }
+        (_, None) => {
+            events.push(encoder.open(0));
+            say(request, manner, &encoder, 0, &last(request), &mut usage, &mut events);
+        }
+    }
+    if !request.head.stream {
+        events.push(encoder.usage(&usage));
+        let mut collector = Collector::new(dialect, operation, usize::MAX);
+        let reply = events.iter().try_for_each(|event| collector.push(event)).and_then(|()| collector.finish());
+        return match reply {
+            Ok(reply) => whole(manner, reply.raw),
+            Err(fault) => failed(500, "echo_fault", &fault.message, manner.delay),
+        };
+    }
+    if request.head.include_usage {
+        events.push(encoder.usage(&usage));
+    }
+    events.push(encoder.done());
+    if manner.is_hanging {
+        events.clear();
+    } else if manner.is_cut {
+        events.truncate(events.len().div_ceil(2));
+    }
+    EchoPlan {
+        status: 200,
+        headers: headers(EVENT_STREAM),
+        delay: manner.delay,
+        body: EchoBody::Events(events.into_iter().map(|event| (manner.between, event.raw)).collect()),
+        cut: manner.is_cut,
+        hang: manner.is_hanging,
+    }
+}
+
+/// The text to repeat.
+fn last(request: &Request) -> String {
+    match request.messages().last() {
+        Some(message) if message.role == Role::Tool => message.text(),
+        _ => request.last_user().map(Message::text).unwrap_or_default(),
+    }
+}
+
+/// Says the answer to `text` as one choice, word by word.
+fn say(
+    request: &Request,
+    manner: &Manner,
+    encoder: &StreamEncoder,
+    choice: u32,
+    text: &str,
+    usage: &mut Usage,
+    events: &mut Vec<Event>,
+) {
+    let answer = match &manner.say {
+        Some(say) => say.clone(),
+        None if text.is_empty() => "nothing to echo".to_owned(),
+        None => format!("echo: {text}"),
+    };
+    let limit = ["max_completion_tokens", "max_tokens"]
+        .iter()
+        .find_map(|name| request.params.get(name)?.parse::<usize>().ok())
+        .unwrap_or(usize::MAX);
+    let end = tokens(&answer).nth(limit).map(|next| next.start);
+    let said = answer.get(..end.unwrap_or(answer.len())).unwrap_or_default();
+    usage.output += tokens(said).count() as u64;
+    let block = Block { choice, kind: BlockKind::Text, index: 0 };
+    events.extend(said.split_inclusive(' ').map(|word| encoder.text(block, word)));
+    events.push(encoder.finish(choice, if end.is_some() { Finish::Length } else { Finish::Stop }));
+}
+
+/// The tool to call and its arguments (JSON), if one is to be called.
+fn call(request: &Request) -> Option<(String, String)> {
+    let tools = &request.chat()?.tools;
+    let first = tools.first()?;
+    if request.messages().last().is_some_and(|message| message.role == Role::Tool) {
+        return None;
+    }
+    let text = last(request);
+    let lower = text.to_lowercase();
+    let choice = request.params.get("tool_choice").map_or("", |json| json);
+    let named = tools.iter().find(|tool| {
+        let name = &*tool.name;
+        choice.contains(&format!("\"{name}\"")) || lower.contains(&format!("call {}", name.to_lowercase()))
+    });
+    let tool = match choice {
+        "\"none\"" => None,
+        "\"required\"" => named.or(Some(first)),
+        _ if lower.contains("use the tool") => named.or(Some(first)),
+        _ => named,
+    }?;
+    Some((tool.name.to_string(), arguments(tool, &text)))
+}
+
+/// Arguments that a tool's schema asks for.
+fn arguments(tool: &Tool, text: &str) -> String {
+    let raw: Value = serde_json::from_str(&tool.raw).unwrap_or_default();
+    let schema = raw.pointer("/function/parameters").or_else(|| raw.get("parameters")).unwrap_or(&Value::Null);
+    let mut out = String::from("{");
+    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+        let property = schema.get("properties").and_then(|properties| properties.get(name));
+        let value = match property.and_then(|property| property.get("type")).and_then(Value::as_str) {
+            Some("integer" | "number") => Value::from(0),
+            Some("boolean") => Value::from(false),
+            Some("array") => Value::Array(Vec::new()),
+            Some("object") => Value::Object(serde_json::Map::new()),
+            _ => {
+                let options = property.and_then(|property| property.get("enum")).and_then(Value::as_array);
+                options.and_then(|options| options.first()).cloned().unwrap_or_else(|| Value::from(text))
+            }
+        };
+        let comma = if out.len() > 1 { ", " } else { "" };
+        // Writing to a string cannot fail.
+        let _ = write!(out, "{comma}{}: {value}", Value::from(name));
+    }
+    out.push('}');
+    out
+}
+
+/// The reply to an embedding request.
+fn embeddings(body: &Bytes, model: &str) -> Bytes {
+    let request: Value = serde_json::from_slice(body).unwrap_or_default();
+    let dimensions = request.get("dimensions").and_then(Value::as_u64).map_or(8, |n| n.clamp(1, 4096));
+    let is_base64 = request.get("encoding_format").and_then(Value::as_str) == Some("base64");
+    let inputs: Vec<&Value> = match request.get("input") {
+        Some(Value::Array(items)) if !items.iter().all(Value::is_number) || items.is_empty() => items.iter().collect(),
+        Some(one) => vec![one],
+        None => Vec::new(),
+    };
+    let mut spent = 0usize;
+    let data: Vec<Value> = inputs
+        .iter()
+        .enumerate()
+        .map(|(index, input)| {
+            let text = input.as_str().map_or_else(|| input.to_string(), str::to_owned);
+            spent += input.as_array().map_or_else(|| tokens(&text).count(), Vec::len);
+            let vector = vector(hash(text.as_bytes()), dimensions);
+            let embedding = if is_base64 {
+                let bytes: Vec<u8> = vector.iter().flat_map(|x| x.to_le_bytes()).collect();
+                Value::from(base64::engine::general_purpose::STANDARD.encode(bytes))
+            } else {
+                Value::from(vector)
+            };
+            serde_json::json!({ "object": "embedding", "index": index, "embedding": embedding })
+        })
+        .collect();
+    let reply = serde_json::json!({
+        "object": "list",
+        "data": data,
+        "model": model,
+        "usage": { "prompt_tokens": spent, "total_tokens": spent },
+    });
+    Bytes::from(reply.to_string())
+}
+
+/// A vector of length 1 made from a seed (SplitMix64).
+fn vector(seed: u64, dimensions: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut out: Vec<f32> = (0..dimensions)
+        .map(|_| {
+            state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut z = state;
+            z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            // 16 bits are exact in an f32.
+            f32::from((z >> 48) as u16) / 32768.0 - 1.0
+        })
+        .collect();
+    let length = out.iter().map(|x| x * x).sum::<f32>().sqrt();
+    if length > 0.0 {
+        out.iter_mut().for_each(|x| *x /= length);
+    }
+    out
+}
+
+/// FNV-1a.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+/// Where the tokens of a text stand: runs of letters and digits, and other characters but space.
+fn tokens(text: &str) -> impl Iterator<Item = std::ops::Range<usize>> {
+    let mut at = 0;
+    std::iter::from_fn(move || {
+        let rest = text.get(at..)?;
+        let start = at + rest.find(|c: char| !c.is_whitespace())?;
+        let rest = text.get(start..)?;
+        let run = rest.find(|c: char| !c.is_alphanumeric()).unwrap_or(rest.len());
+        let len = if run > 0 { run } else { rest.chars().next()?.len_utf8() };
+        at = start + len;
+        Some(start..at)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Level, StreamDecoder, decode_reply};
+    use weir_message::Reply;
+
+    fn chat(model: &str, extra: &str) -> EchoPlan {
+        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"héllo, big world"}}]{extra}}}"#);
+        plan(Operation::Chat, model, &Bytes::from(body))
+    }
+
+    fn reply(plan: &EchoPlan) -> Reply {
+        let EchoBody::Whole(body) = &plan.body else { panic!("a stream") };
+        let mut reply = Reply::new(plan.status, body.clone());
+        decode_reply(&mut reply, Dialect::OpenAi, Operation::Chat).unwrap();
+        reply
+    }
+
+    #[test]
+    fn repeats_the_last_user_text_with_usage() {
+        let reply = reply(&chat("echo", ""));
+        assert_eq!(reply.text(), "echo: héllo, big world");
+        assert_eq!(reply.finish(), Some(Finish::Stop));
+        assert_eq!(reply.usage, Some(Usage { input: 4, output: 6, ..Usage::default() }));
+        assert_eq!(chat("echo", ""), chat("echo", ""));
+    }
+
+    #[test]
+    fn streams_by_words_and_tells_usage_only_if_asked() {
+        let plan = chat("echo-slow-events-20ms", r#","stream":true,"stream_options":{"include_usage":true}"#);
+        let EchoBody::Events(events) = &plan.body else { panic!("no stream") };
+        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Level::Text).unwrap();
+        let (mut words, mut usage) = (Vec::new(), None);
+        for (wait, raw) in events {
+            assert_eq!(*wait, Duration::from_millis(20));
+            decoder.push(raw.clone());
+            while let Some(event) = decoder.next_event().unwrap() {
+                words.extend(event.deltas.iter().map(|delta| delta.text.value.to_string()));
+                usage = usage.or(event.usage);
+            }
+        }
+        assert_eq!(words, ["echo: ", "héllo, ", "big ", "world"]);
+        assert_eq!(usage.map(Usage::total), Some(10));
+        assert!(decoder.finish().unwrap().is_clean);
+        let EchoBody::Events(events) = chat("echo", r#","stream":true"#).body else { panic!("no stream") };
+        assert!(!events.iter().any(|(_, raw)| raw.windows(7).any(|w| w == b"\"usage\"")));
+    }
+
+    #[test]
+    fn behaves_by_the_name_of_the_model() {
+        assert_eq!(chat("echo-delay-250ms", "").delay, Duration::from_millis(250));
+        assert_eq!(chat("echo-status-500", "").status, 500);
+        let limited = chat("echo-status-429", "");
+        assert_eq!((limited.status, limited.headers["retry-after"].to_str().unwrap()), (429, "1"));
+        let cut = chat("echo-delay-1s-cut", r#","stream":true"#);
+        let EchoBody::Events(events) = &cut.body else { panic!("no stream") };
+        assert!(cut.cut && !events.is_empty() && !events.iter().any(|(_, raw)| raw.ends_with(b"[DONE]\n\n")));
+        let hang = chat("echo-hang", "");
+        assert!(hang.hang && hang.body == EchoBody::Whole(Bytes::new()));
+        assert_eq!(reply(&chat("echo-say-my_name_is_Bob", "")).text(), "my name is Bob");
+        for unknown in ["gpt-5", "echo-", "echo-loud", "echo-delay-5", "echo-status-200", "echoes"] {
+            assert_eq!(chat(unknown, "").status, 404, "{unknown}");
+        }
+        assert_eq!(plan(Operation::Chat, "echo", &Bytes::from_static(b"{")).status, 400);
+    }
+
+    #[test]
+    fn a_token_limit_cuts_the_answer() {
+        let reply = reply(&chat("echo", r#","max_tokens":3"#));
+        assert_eq!((reply.text().as_str(), reply.finish()), ("echo: héllo", Some(Finish::Length)));
+        assert_eq!(reply.usage.unwrap().output, 3);
+    }
+
+    #[test]
+    fn calls_a_tool_when_told_to_and_repeats_its_result() {
+        let tools = r#","tools":[{"type":"function","function":{"name":"weather","parameters":{"type":"object","properties":{"city":{"type":"string"},"days":{"type":"integer"}},"required":["city","days"]}}}]"#;
+        assert_eq!(reply(&chat("echo", tools)).tool_calls().count(), 0);
+        let required = reply(&chat("echo", &format!(r#"{tools},"tool_choice":"required""#)));
+        let call = required.tool_calls().next().unwrap();
+        assert_eq!(&*call.name, "weather");
+        assert_eq!(call.arguments.as_str(), r#"{"city": "héllo, big world", "days": 0}"#);
+        assert_eq!(required.finish(), Some(Finish::ToolCalls));
+        let body = format!(
+            r#"{{"messages":[{{"role":"user","content":"Call weather"}},{{"role":"tool","tool_call_id":"1","content":"rain"}}]{tools}}}"#
+        );
+        assert_eq!(reply(&plan(Operation::Chat, "echo", &Bytes::from(body))).text(), "echo: rain");
+    }
+
+    #[test]
+    fn embeds_each_input_the_same_every_time() {
+        let embed = |body: &'static str| {
+            let plan = plan(Operation::Embedding, "echo", &Bytes::from_static(body.as_bytes()));
+            let EchoBody::Whole(body) = plan.body else { panic!("a stream") };
+            serde_json::from_slice::<Value>(&body).unwrap()
+        };
+        let two = embed(r#"{"input":["a b","c"],"dimensions":3}"#);
+        assert_eq!(two["data"][0]["embedding"].as_array().unwrap().len(), 3);
+        assert_eq!(two["usage"]["prompt_tokens"], 3);
+        assert_ne!(two["data"][0]["embedding"], two["data"][1]["embedding"]);
+        assert_eq!(two["data"][1]["embedding"], embed(r#"{"input":"c","dimensions":3}"#)["data"][0]["embedding"]);
+        assert_eq!(embed(r#"{"input":[1,2,3]}"#)["data"].as_array().unwrap().len(), 1);
+        assert_eq!(embed(r#"{"input":[[1],[2]]}"#)["data"].as_array().unwrap().len(), 2);
+        assert!(embed(r#"{"input":"c","encoding_format":"base64"}"#)["data"][0]["embedding"].is_string());
+    }
+
+    #[test]
+    fn a_completion_answers_each_prompt() {
+        let plan = plan(Operation::Completion, "echo", &Bytes::from_static(br#"{"prompt":["a","b"]}"#));
+        let EchoBody::Whole(body) = plan.body else { panic!("a stream") };
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        assert_eq!((&body["choices"][0]["text"], &body["choices"][1]["text"]), (&"echo: a".into(), &"echo: b".into()));
+    }
+}

@@ -27,6 +27,16 @@ impl StreamEncoder {
         self.inner.learn(event);
     }
 
+    /// The beginning of a choice (it names the role).
+    pub fn open(&self, choice: u32) -> Event {
+        self.inner.role(choice)
+    }
+
+    /// The beginning of a tool call; its arguments follow as text of the block with this index.
+    pub fn call(&self, choice: u32, index: u32, id: &str, name: &str) -> Event {
+        self.inner.call(choice, index, id, name)
+    }
+
     /// A piece of text of a block.
     pub fn text(&self, block: Block, text: &str) -> Event {
         self.inner.text(block, text)

@@ -35,7 +35,7 @@ struct Call {
 }
 
 impl Collected {
-    /// Adds an event as it is sent. Returns how many bytes of text it added.
+    /// Adds an event as it is sent. Returns about how many bytes it keeps.
     pub(crate) fn push(&mut self, event: &Event) -> Result<usize, Flaw> {
         if !matches!(event.kind, EventKind::Content | EventKind::Usage) {
             return Ok(0);
@@ -46,7 +46,8 @@ impl Collected {
     }
 
     fn add(&mut self, chunk: Chunk) -> usize {
-        let mut added = 0;
+        // Each of these may open an entry of its own, so none is free.
+        let mut added = 64 * (chunk.calls.len() + chunk.deltas.len() + chunk.ends.len());
         let keep = |mine: &mut Option<ByteString>, theirs: Option<ByteString>| {
             if mine.is_none() {
                 *mine = theirs;
