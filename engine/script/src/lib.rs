@@ -1,1 +1,36 @@
-//! Placeholder.
+//! CEL and Rhai for policies: compile, check against the view, run within limits.
+//!
+//! [`View`] is what a policy can see; one table says which roots and fields there are, of which type, and in which hooks
+//! ([`view_reference`] prints it). [`Expression`] is a CEL expression checked against that table, [`Script`] a Rhai script
+//! whose hooks edit what passes through handles. Both refuse at load what could only ever fail, and both are bounded: an
+//! expression by counted work, a script by operations, sizes and a wall clock that the caller hands in.
+#![forbid(unsafe_code)]
+
+mod budget;
+mod check;
+mod check_macro;
+mod eval;
+mod expression;
+mod fault;
+mod function;
+mod function_text;
+mod function_time;
+mod may_hold;
+mod object;
+mod parse;
+mod reads;
+mod reference;
+mod root;
+mod script_surface;
+mod token;
+mod types;
+mod value;
+mod view;
+
+pub use expression::{CelValue, Explained, Expression};
+pub use fault::{EvalFault, FaultCause};
+pub use reads::Reads;
+pub use reference::{view_reference, view_schema};
+pub use root::HookKind;
+pub use types::{Expect, ParamType, ParamTypes};
+pub use view::{Client, ClientError, Counters, EventView, Ledger, Limit, Services, UpstreamCall, View};

@@ -1,0 +1,117 @@
+//! What is known of a condition before any request: which operations it can hold for.
+
+use crate::Expression;
+use crate::check::{Kind, Node};
+use crate::parse::Operator;
+use crate::value::Value;
+use weir_message::Operation;
+
+/// What is known of a condition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Truth {
+    Holds,
+    Fails,
+    Open,
+}
+
+impl From<bool> for Truth {
+    fn from(holds: bool) -> Self {
+        if holds { Truth::Holds } else { Truth::Fails }
+    }
+}
+
+impl Truth {
+    fn not(self) -> Self {
+        match self {
+            Truth::Holds => Truth::Fails,
+            Truth::Fails => Truth::Holds,
+            Truth::Open => Truth::Open,
+        }
+    }
+}
+
+impl Expression {
+    /// Whether it may hold for a request of this operation. What depends on more than the operation may.
+    pub fn may_hold_for(&self, operation: Operation) -> bool {
+        truth(self.root(), operation) != Truth::Fails
+    }
+}
+
+fn truth(node: &Node, operation: Operation) -> Truth {
+    match &node.kind {
+        Kind::Const(Value::Bool(value)) => (*value).into(),
+        Kind::Not(inner) => truth(inner, operation).not(),
+        Kind::And(parts) => all(parts.iter().map(|part| truth(part, operation)), Truth::Holds),
+        Kind::Or(parts) => all(parts.iter().map(|part| truth(part, operation)), Truth::Fails),
+        Kind::If(condition, then, other) => match truth(condition, operation) {
+            Truth::Holds => truth(then, operation),
+            Truth::Fails => truth(other, operation),
+            Truth::Open => {
+                let (then, other) = (truth(then, operation), truth(other, operation));
+                if then == other { then } else { Truth::Open }
+            }
+        },
+        Kind::Binary(Operator::Equal, a, b) => equal(a, b, operation),
+        Kind::Binary(Operator::NotEqual, a, b) => equal(a, b, operation).not(),
+        Kind::Binary(Operator::In, a, b) if is_operation(a) => match &b.kind {
+            Kind::List(items) => all(items.iter().map(|item| equal(a, item, operation)), Truth::Fails),
+            _ => Truth::Open,
+        },
+        _ => Truth::Open,
+    }
+}
+
+/// `unit` if all parts are; its opposite if any part is that; open otherwise.
+fn all(parts: impl Iterator<Item = Truth>, unit: Truth) -> Truth {
+    let mut known = unit;
+    for part in parts {
+        if part == unit.not() {
+            return part;
+        }
+        if part == Truth::Open {
+            known = Truth::Open;
+        }
+    }
+    known
+}
+
+fn equal(a: &Node, b: &Node, operation: Operation) -> Truth {
+    match (&a.kind, &b.kind) {
+        (_, Kind::Const(Value::Text(text))) if is_operation(a) => (text.as_str() == operation.name()).into(),
+        (Kind::Const(Value::Text(text)), _) if is_operation(b) => (text.as_str() == operation.name()).into(),
+        _ => Truth::Open,
+    }
+}
+
+fn is_operation(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Field(inner, field)
+        if field.name == "operation" && matches!(&inner.kind, Kind::Root(root) if root.name == "request" || root.name == "original"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{Expect, Expression, HookKind, ParamTypes};
+    use weir_diagnostic::{Embedded, SourceId};
+    use weir_message::Operation;
+
+    #[test]
+    fn tells_the_operations_a_condition_can_hold_for() {
+        let cases = [
+            (r#"request.operation == "chat""#, true, false),
+            (r#"request.operation != "chat""#, false, true),
+            (r#"request.operation in ["chat", "completion"]"#, true, false),
+            (r#"request.operation == "chat" && request.model == "m""#, true, false),
+            (r#"request.operation == "chat" || request.model == "m""#, true, true),
+            (r#"!(request.operation == "chat")"#, false, true),
+            (r#"request.stream"#, true, true),
+            (r#"request.stream ? request.operation == "chat" : request.operation == "chat""#, true, false),
+        ];
+        for (text, chat, embedding) in cases {
+            let text = Embedded::whole(text, SourceId(0));
+            let expression =
+                Expression::compile(&text, HookKind::Match, Expect::Bool, &ParamTypes::none()).unwrap();
+            let holds = |operation| expression.may_hold_for(operation);
+            assert_eq!((holds(Operation::Chat), holds(Operation::Embedding)), (chat, embedding), "{}", text.text);
+        }
+    }
+}
