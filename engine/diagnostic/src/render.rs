@@ -276,7 +276,32 @@ mod tests {
     #[test]
     fn frames_show_every_file_the_cause_and_the_help() {
         let (sources, all) = example();
-        insta::assert_snapshot!(render(&sources, &all, false), @"");
+        insta::assert_snapshot!(render(&sources, &all, false), @r"
+        error[unknown-field]: models have no field `targts`
+         --> a.yaml:2:11
+          |
+        2 |   fast: { targts: [] }
+          |           ^^^^^^ not a field
+          |
+          = help: did you mean `targets`?
+
+        error[duplicate-name]: model `fast` is defined twice
+         --> b b.yaml:2:3
+          |
+        2 |   fast: {}
+          |   ^^^^
+          |
+         ::: a.yaml:2:3
+          |
+        2 |   fast: { targts: [] }
+          |   ---- first here
+          |
+          = note: nothing is ever overridden silently
+
+        warning[unused]: nothing uses it
+
+        2 errors, 1 warning
+        ");
     }
 
     #[test]

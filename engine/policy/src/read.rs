@@ -409,7 +409,21 @@ mod tests {
         let node = node.unwrap();
         let mut seen = Vec::new();
         node.visit(&mut |n| seen.push(text.get(n.span.range()).unwrap_or("?").to_owned()));
-        insta::assert_debug_snapshot!(seen, @"");
+        insta::assert_debug_snapshot!(seen, @r#"
+        [
+            "a:\n  - b: { c: 1, d: [x, 'y z'] }\n  - \"q\"\ne: |\n  l1\n  l2\nf: end",
+            "- b: { c: 1, d: [x, 'y z'] }\n  - \"q\"",
+            "b: { c: 1, d: [x, 'y z'] }",
+            "{ c: 1, d: [x, 'y z'] }",
+            "1",
+            "[x, 'y z']",
+            "x",
+            "'y z'",
+            "\"q\"",
+            "l1\n  l2",
+            "end",
+        ]
+        "#);
     }
 
     #[test]

@@ -23,7 +23,11 @@ pub(crate) fn segments(
     let Some(raw) = text.get(range.clone()) else { return vec![(0, clamp(range.start))] };
     let mut map = Map { decoded, at: 0, base: range.start, segments: Vec::new(), fits: true };
     match style {
-        ScalarStyle::Literal | ScalarStyle::Folded => map.block(raw),
+        ScalarStyle::Literal | ScalarStyle::Folded => {
+            let first = first_line(text, range.start);
+            map.base = first;
+            map.block(text.get(first..range.end).unwrap_or(""));
+        }
         ScalarStyle::Plain if raw == decoded => map.copy(decoded, 0),
         ScalarStyle::Plain => map.flow(raw, 0, None),
         ScalarStyle::SingleQuoted => map.flow(unquoted(raw), 1, Some('\'')),
@@ -38,6 +42,20 @@ pub(crate) fn segments(
 
 fn clamp(offset: usize) -> u32 {
     u32::try_from(offset).unwrap_or(u32::MAX)
+}
+
+/// The start of a block scalar's first line, blank ones included: the parser's range begins at the first content.
+fn first_line(text: &str, start: usize) -> usize {
+    let before = text.get(..start).unwrap_or("");
+    let mut first = before.rfind('\n').map_or(0, |n| n + 1);
+    while let Some(line_end) = first.checked_sub(1) {
+        let line = before.get(..line_end).map_or("", |t| t.rsplit('\n').next().unwrap_or(""));
+        if !line.trim_matches([' ', '\r']).is_empty() {
+            break;
+        }
+        first = line_end - line.len();
+    }
+    first
 }
 
 fn unquoted(raw: &str) -> &str {
@@ -133,14 +151,11 @@ impl Map<'_> {
         }
     }
 
-    /// Literal and folded scalars (section 8.1): the first line is the header, the indentation is not content.
+    /// Literal and folded scalars (section 8.1), from their first line on: the indentation is not content.
     fn block(&mut self, raw: &str) {
-        let Some(header) = raw.find('\n') else { return };
         let lines: Vec<(usize, &str)> = raw
-            .get(header + 1..)
-            .unwrap_or("")
             .split_inclusive('\n')
-            .scan(header + 1, |at, line| {
+            .scan(0, |at, line| {
                 let start = *at;
                 *at += line.len();
                 Some((start, line.trim_end_matches('\n').trim_end_matches('\r')))

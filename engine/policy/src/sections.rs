@@ -132,6 +132,9 @@ pub struct Provider {
     /// The credential.
     #[serde(default)]
     pub key: Option<Secret>,
+    /// Whether Weir serves without this account when its key is missing; its targets are then never chosen.
+    #[serde(default)]
+    pub optional: bool,
     /// Headers sent with every request to it.
     #[serde(default)]
     pub headers: BTreeMap<String, TextOrSecret>,
