@@ -1,22 +1,26 @@
 //! One count: how much of a limit is used up, and since when it drains.
 //!
 //! A generic cell rate algorithm (ITU-T I.371) in whole numbers. A window has [`PARTS`] *ticks*, a unit as many *grains*; then
-//! a limit of L units per window lets exactly L grains drain per tick, and amounts are never rounded. The one word that counts, `mark = level + tick · L` (modulo 2^62), needs no write while the level drains.
+//! a limit of L units per window lets exactly L grains drain per tick, and amounts are never rounded. The one word that counts, `mark = level + tick · L` (modulo 2^58), needs no write while the level drains.
 //! The level itself is in grains, whatever the limit: when the limit changes, the mark is rewritten for the same level, so
 //! what was used stays used.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-/// Grains in a unit, ticks in a window. So many that a millisecond is whole ticks of a second or a minute, and a second of a
-/// day: who comes back on the second gets what has drained by then.
-pub(super) const PARTS: u64 = 8_640_000;
+/// Grains in a unit, ticks in a window. So many that a second is whole ticks of a minute, an hour or a day: who comes back
+/// seconds later finds what has drained by then, to the grain.
+pub(super) const PARTS: u64 = 864_000;
 /// Amounts and limits above this are taken as this: 34 billion units.
 const MAX_UNITS: u64 = 1 << 35;
 /// No level goes above this; anything above it on the circle of marks is one that has drained.
-const MAX_LEVEL: u64 = 1 << 60;
-/// The mark is modulo 2^62 and stands above two flags.
-const CIRCLE: u64 = (1 << 62) - 1;
+const MAX_LEVEL: u64 = 1 << 57;
+/// The mark is modulo 2^58. It stands above two flags and the turn.
+const CIRCLE: u64 = (1 << 58) - 1;
+const SHIFT: u32 = 6;
+/// Counts the changes of the limit, so that who read a limit knows by the unchanged word that it still belongs to the mark.
+const TURN: u64 = 0b11_1100;
+const ONE_TURN: u64 = 0b100;
 /// The limit is being rewritten: a few instructions, once per change.
 const BUSY: u64 = 1;
 /// The cell has left the map; look again.
@@ -82,7 +86,7 @@ impl Cell {
     /// A count of nothing.
     pub(super) fn new(rate: Rate) -> Self {
         Self {
-            mark: AtomicU64::new(Rate::base(rate.tick, rate.units) << 2),
+            mark: AtomicU64::new(Rate::base(rate.tick, rate.units) << SHIFT),
             limit: AtomicU64::new(rate.units),
             touched: AtomicU64::new(rate.tick),
         }
@@ -118,11 +122,13 @@ impl Cell {
             let level = self.read(mark, limit, rate.tick);
             let same = limit == rate.units;
             let wanted = match next(level) {
-                None if same => return Ok(level),
+                None if same && self.mark.load(Ordering::Acquire) == mark => return Ok(level),
+                None if same => continue,
                 None => level,
                 Some(wanted) => wanted.min(MAX_LEVEL),
             };
-            let written = ((Rate::base(rate.tick, rate.units) + wanted) & CIRCLE) << 2;
+            let turn = if same { mark } else { mark.wrapping_add(ONE_TURN) } & TURN;
+            let written = ((Rate::base(rate.tick, rate.units) + wanted) & CIRCLE) << SHIFT | turn;
             // Before the mark: whoever sees the mark also sees when it was made.
             self.touched.fetch_max(rate.tick, Ordering::Relaxed);
             let claimed = if same { written } else { mark | BUSY };
@@ -130,7 +136,7 @@ impl Cell {
                 continue;
             }
             if !same {
-                self.limit.store(rate.units, Ordering::Relaxed);
+                self.limit.store(rate.units, Ordering::Release);
                 self.mark.store(written, Ordering::Release);
             }
             return Ok(level);
@@ -156,7 +162,7 @@ impl Cell {
         if u128::from(idle) * u128::from(limit.max(1)) >= u128::from(MAX_LEVEL) {
             return 0; // So long ago that any level has drained; the circle may have turned since.
         }
-        let level = (mark >> 2).wrapping_sub(Rate::base(tick, limit)) & CIRCLE;
+        let level = (mark >> SHIFT).wrapping_sub(Rate::base(tick, limit)) & CIRCLE;
         if level > MAX_LEVEL { 0 } else { level }
     }
 }
