@@ -1,0 +1,75 @@
+//! The proxy's own metrics, as OpenMetrics text.
+
+use crate::counters::Counters;
+use crate::watch::Current;
+use std::fmt::Write;
+
+/// How an OpenMetrics exposition ends.
+const END: &str = "# EOF\n";
+
+/// Appends the proxy's own families and the end mark.
+pub(crate) fn append(text: &mut String, counters: &Counters, current: &Current) {
+    if let Some(open) = text.strip_suffix(END) {
+        text.truncate(open.len());
+    }
+    let status = current.status();
+    let (good, bad) = current.reloads();
+    let family = |text: &mut String, name: &str, kind: &str, help: &str, samples: &[(&str, String)]| {
+        let _ = write!(text, "# HELP {name} {help}.\n# TYPE {name} {kind}\n");
+        for (suffix, value) in samples {
+            let _ = writeln!(text, "{name}{suffix} {value}");
+        }
+    };
+    let gauge = |text: &mut String, name: &str, help: &str, value: u64| {
+        family(text, name, "gauge", help, &[("", value.to_string())]);
+    };
+    let counter = |text: &mut String, name: &str, help: &str, value: u64| {
+        family(text, name, "counter", help, &[("_total", value.to_string())]);
+    };
+    gauge(text, "weir_connections_open", "Connections of clients that are open", counters.open.get());
+    counter(text, "weir_connections", "Connections taken", counters.connections.get());
+    counter(
+        text,
+        "weir_connections_refused",
+        "Connections refused because too many were open",
+        counters.refused_connections.get(),
+    );
+    gauge(text, "weir_http_requests_in_flight", "HTTP requests under way", counters.in_flight.get());
+    counter(text, "weir_http_requests", "HTTP requests whose head was read", counters.requests.get());
+    counter(
+        text,
+        "weir_http_requests_refused",
+        "HTTP requests refused before a pipeline",
+        counters.refused_requests.get(),
+    );
+    counter(
+        text,
+        "weir_http_requests_abandoned",
+        "HTTP requests whose client left before their end",
+        counters.abandoned.get(),
+    );
+    family(
+        text,
+        "weir_reloads",
+        "counter",
+        "Changes of the policy set that took effect, and that did not",
+        &[("_total{result=\"good\"}", good.to_string()), ("_total{result=\"bad\"}", bad.to_string())],
+    );
+    gauge(
+        text,
+        "weir_last_reload_successful",
+        "Whether the last change of the policy set took effect",
+        u64::from(status.last_error.is_none()),
+    );
+    let since = status.since_unix_nanos / 1_000_000_000;
+    family(
+        text,
+        "weir_revision_since_seconds",
+        "gauge",
+        "Since when the revision is in force, in Unix time",
+        &[("", since.to_string())],
+    );
+    let label = format!("_info{{revision=\"{}\"}}", status.revision);
+    family(text, "weir_revision", "info", "The revision in force", &[(&label, "1".to_owned())]);
+    text.push_str(END);
+}

@@ -1,0 +1,114 @@
+//! The admin API, on a listener of its own: metrics, the revision in force, the last traces, purging caches.
+
+mod metrics;
+mod traces;
+
+pub use traces::Traces;
+
+use crate::counters::Counters;
+use crate::watch::Current;
+use async_trait::async_trait;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::{HeaderValue, Method, Response, StatusCode};
+use pingora::apps::http_app::ServeHttp;
+use pingora::protocols::http::ServerSession;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+const JSON: &str = "application/json";
+const TEXT: &str = "text/plain; charset=utf-8";
+/// The media type of OpenMetrics 1.0.
+const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+/// Appends metric families in OpenMetrics text, without the end mark.
+pub type RenderMetrics = dyn Fn(&mut String) + Send + Sync;
+
+/// Empties the caches, or those of one stage; gives back how many entries went.
+pub type PurgeCaches = dyn Fn(Option<&str>) -> u64 + Send + Sync;
+
+/// The admin API.
+pub(crate) struct Admin {
+    pub current: Arc<Current>,
+    pub counters: Arc<Counters>,
+    pub traces: Arc<Traces>,
+    pub draining: Arc<AtomicBool>,
+    pub metrics: Arc<RenderMetrics>,
+    pub purge: Arc<PurgeCaches>,
+}
+
+#[async_trait]
+impl ServeHttp for Admin {
+    async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        session.set_write_timeout(Some(std::time::Duration::from_secs(10)));
+        let head = session.req_header();
+        self.answer(&head.method, head.uri.path(), head.uri.query())
+    }
+}
+
+impl Admin {
+    fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
+        let allow = if path == "/caches/purge" { "POST" } else { "GET" };
+        let known =
+            matches!(path, "/healthz" | "/readyz" | "/metrics" | "/revision" | "/traces" | "/caches/purge")
+                || path.starts_with("/traces/");
+        if !known {
+            return error(StatusCode::NOT_FOUND, "nothing answers this path");
+        }
+        let head_of_get = *method == Method::HEAD && allow == "GET";
+        if method.as_str() != allow && !head_of_get {
+            let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allow}"));
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            return response;
+        }
+        match path {
+            "/healthz" => reply(StatusCode::OK, TEXT, "ok\n"),
+            "/readyz" if self.draining.load(Ordering::Relaxed) => {
+                reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
+            }
+            "/readyz" => reply(StatusCode::OK, TEXT, "ready\n"),
+            "/metrics" => {
+                let mut text = String::with_capacity(16 * 1024);
+                (self.metrics)(&mut text);
+                metrics::append(&mut text, &self.counters, &self.current);
+                reply(StatusCode::OK, OPEN_METRICS, text)
+            }
+            "/revision" => json(&*self.current.status()),
+            "/traces" => json(&self.traces.list()),
+            "/caches/purge" => {
+                let stage =
+                    query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("stage=")));
+                json(&serde_json::json!({ "purged": (self.purge)(stage) }))
+            }
+            _ => match path.strip_prefix("/traces/").and_then(|id| self.traces.get(id)) {
+                Some(trace) => json(&trace),
+                None => error(StatusCode::NOT_FOUND, "no trace of this request is kept"),
+            },
+        }
+    }
+}
+
+fn reply(status: StatusCode, media: &'static str, body: impl Into<Vec<u8>>) -> Response<Vec<u8>> {
+    let body = body.into();
+    let length = body.len();
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media));
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response.headers_mut().insert(http::header::CONTENT_LENGTH, HeaderValue::from(length));
+    response
+}
+
+fn json(value: &impl serde::Serialize) -> Response<Vec<u8>> {
+    match serde_json::to_vec(value) {
+        Ok(mut body) => {
+            body.push(b'\n');
+            reply(StatusCode::OK, JSON, body)
+        }
+        Err(failure) => error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string()),
+    }
+}
+
+fn error(status: StatusCode, message: &str) -> Response<Vec<u8>> {
+    let body = serde_json::json!({ "error": { "message": message } });
+    reply(status, JSON, format!("{body}\n"))
+}

@@ -1,0 +1,13 @@
+//! Requests in: listeners, connections, HTTP, bytes.
+
+mod app;
+mod body;
+mod edge;
+mod ids;
+mod reply;
+mod strict;
+mod tls;
+
+pub(crate) use app::Shared;
+pub(crate) use edge::Edge;
+pub(crate) use tls::Certificate;

@@ -1,0 +1,111 @@
+//! The body of a provider's reply, read as it is asked for.
+
+use super::failure::{Stage, call_error};
+use super::http::Line;
+use crate::coding::Decoder;
+use bytes::Bytes;
+use futures::FutureExt;
+use pingora::protocols::http::client::HttpSession;
+use std::time::Duration;
+use tokio::time::Instant;
+use weir_message::Cause;
+use weir_pipeline::CallError;
+
+/// How long an idle connection is kept. Below what servers usually keep, so that theirs seldom close first.
+const IDLE: Duration = Duration::from_secs(50);
+
+/// A body under way. Dropped before its end, it cancels the attempt: an HTTP/1 connection is closed, an HTTP/2 stream reset.
+pub(crate) struct Reading {
+    line: Option<Line>,
+    decoder: Option<Decoder>,
+    /// The largest body taken; `None` for a stream.
+    limit: Option<u64>,
+    taken: u64,
+    between: Duration,
+    deadline: Instant,
+}
+
+impl Reading {
+    pub(crate) fn new(
+        line: Line,
+        decoder: Option<Decoder>,
+        limit: Option<u64>,
+        between: Duration,
+        deadline: Instant,
+    ) -> Self {
+        Self { line: Some(line), decoder, limit, taken: 0, between, deadline }
+    }
+
+    /// The next piece; `None` after the last. Nothing is read ahead.
+    pub(crate) async fn next(&mut self) -> Option<Result<Bytes, CallError>> {
+        loop {
+            let line = self.line.as_mut()?;
+            let left = self.deadline.saturating_duration_since(Instant::now());
+            line.session.set_read_timeout(Some(self.between.min(left)));
+            let piece = match line.session.read_response_body().await {
+                Ok(Some(piece)) if piece.is_empty() => continue,
+                Ok(Some(piece)) => match self.decoded(piece) {
+                    Ok(piece) if piece.is_empty() => continue,
+                    piece => piece,
+                },
+                Ok(None) => return self.ended().await,
+                Err(error) => Err(call_error(Stage::Body, &error)),
+            };
+            if piece.is_err() {
+                self.cancel();
+            }
+            return Some(piece);
+        }
+    }
+
+    fn decoded(&mut self, piece: Bytes) -> Result<Bytes, CallError> {
+        let invalid = |detail: String| CallError::new(Cause::Invalid, detail);
+        let piece = match &mut self.decoder {
+            Some(decoder) => decoder.push(&piece).map_err(|error| invalid(error.to_string()))?,
+            None => piece,
+        };
+        self.taken += piece.len() as u64;
+        match self.limit {
+            Some(limit) if self.taken > limit => {
+                Err(invalid(format!("the reply is larger than {limit} bytes")))
+            }
+            _ => Ok(piece),
+        }
+    }
+
+    /// The provider says that this was all: the connection goes back to the pool, the rest of the decoder comes out.
+    async fn ended(&mut self) -> Option<Result<Bytes, CallError>> {
+        let mut line = self.line.take()?;
+        if let HttpSession::H2(session) = &mut line.session
+            && let Err(error) = session.check_response_end_or_error()
+        {
+            self.line = Some(line);
+            self.cancel();
+            return Some(Err(call_error(Stage::Body, &error)));
+        }
+        let Line { session, peer, site, .. } = line;
+        site.connector.release_http_session(session, &peer, Some(IDLE)).await;
+        let rest = self.decoder.take()?.finish();
+        match rest {
+            Ok(rest) if rest.is_empty() => None,
+            Ok(rest) => Some(Ok(rest)),
+            Err(error) => Some(Err(CallError::new(Cause::Invalid, error.to_string()))),
+        }
+    }
+
+    /// Gives the attempt up.
+    fn cancel(&mut self) {
+        let Some(line) = self.line.take() else { return };
+        if let HttpSession::H2(_) = line.session {
+            let Line { session, peer, site, .. } = line;
+            // For HTTP/2 this waits for nothing: the stream is reset, the connection counted as free for others.
+            let _ = site.connector.release_http_session(session, &peer, Some(IDLE)).now_or_never();
+        }
+    }
+}
+
+impl Drop for Reading {
+    fn drop(&mut self) {
+        self.cancel();
+    }
+}

@@ -1,0 +1,198 @@
+//! One attempt over HTTP.
+
+use super::body::Reading;
+use super::failure::{Stage, call_error, died_idle};
+use super::site::{Site, Sites};
+use crate::coding::{Coding, Decoder};
+use crate::hygiene::strip_hop_by_hop;
+use futures::stream;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
+use http::{HeaderMap, HeaderValue, Method};
+use pingora::http::RequestHeader;
+use pingora::prelude::timeout;
+use pingora::protocols::http::client::HttpSession;
+use pingora::upstreams::peer::HttpPeer;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use weir_message::Cause;
+use weir_pipeline::{Access, Answer, Call, CallError, Endpoint};
+
+/// The media type of streams without an end that can be bounded.
+const EVENT_STREAM: &[u8] = b"text/event-stream";
+
+/// Attempts over HTTP and the connections they share.
+pub(crate) struct Http {
+    sites: Sites,
+}
+
+/// A connection, and what is needed to give it back.
+pub(crate) struct Line {
+    pub session: HttpSession,
+    pub peer: HttpPeer,
+    pub site: Arc<Site>,
+    reused: bool,
+}
+
+impl Http {
+    pub(crate) fn new() -> Self {
+        Self { sites: Sites::new() }
+    }
+
+    /// Sends one attempt; back when the reply's head is there.
+    pub(crate) async fn send(&self, call: Call) -> Result<Answer, CallError> {
+        let Access::Http(endpoint) = &call.provider.access else {
+            return Err(CallError::new(Cause::Connect, "the provider is not reached over HTTP"));
+        };
+        let deadline = Instant::now() + call.timeouts.total;
+        let site = match timeout(call.timeouts.connect, self.sites.find(endpoint)).await {
+            Ok(site) => site?,
+            Err(_) => return Err(no_connection(call.timeouts.connect)),
+        };
+        let request = head(&call, endpoint, &site)?;
+        let mut line = connect(&site, call.timeouts.connect, false).await?;
+        let exchanged = exchange(&mut line.session, request.clone(), &call, deadline).await;
+        if let Err(error) = exchanged {
+            if !(line.reused && died_idle(&error)) {
+                return Err(call_error(Stage::Head, &error));
+            }
+            line = connect(&site, call.timeouts.connect, true).await?;
+            exchange(&mut line.session, request, &call, deadline)
+                .await
+                .map_err(|error| call_error(Stage::Head, &error))?;
+        }
+        answer(line, &call, deadline)
+    }
+}
+
+fn no_connection(limit: Duration) -> CallError {
+    CallError::new(Cause::Connect, format!("no connection within {} ms", limit.as_millis()))
+}
+
+/// The request's head: end-to-end headers, `host`, framing.
+fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHeader>, CallError> {
+    let uri = format!("{}{}", endpoint.base_path, call.path);
+    let (mut parts, ()) = http::Request::builder()
+        .method(call.method.clone())
+        .uri(uri)
+        .body(())
+        .map_err(|error| CallError::new(Cause::Invalid, format!("the request line: {error}")))?
+        .into_parts();
+    parts.headers = call.headers.clone();
+    strip_hop_by_hop(&mut parts.headers);
+    parts.headers.remove(EXPECT);
+    parts.headers.insert(HOST, site.host.clone());
+    if call.body.is_empty() && matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
+        parts.headers.remove(CONTENT_LENGTH);
+    } else {
+        parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
+    }
+    Ok(Box::new(parts.into()))
+}
+
+/// A connection to the first address that takes one; a pooled one unless `fresh`.
+async fn connect(site: &Arc<Site>, limit: Duration, fresh: bool) -> Result<Line, CallError> {
+    let until = Instant::now() + limit;
+    let mut failure = no_connection(limit);
+    for peer in &site.peers {
+        let mut peer = peer.clone();
+        if fresh {
+            // Of another group: the pool has none to offer.
+            peer.group_key += 1;
+        }
+        let left = until.saturating_duration_since(Instant::now());
+        match timeout(left, site.connector.get_http_session(&peer)).await {
+            Ok(Ok((session, reused))) => {
+                let peer = match session {
+                    // An HTTP/1 connection is given back to the usual pool; an HTTP/2 one is known under its group.
+                    HttpSession::H1(_) if fresh => {
+                        peer.group_key -= 1;
+                        peer
+                    }
+                    _ => peer,
+                };
+                return Ok(Line { session, peer, site: Arc::clone(site), reused });
+            }
+            Ok(Err(error)) => failure = call_error(Stage::Connecting, &error),
+            Err(_) => return Err(no_connection(limit)),
+        }
+    }
+    Err(failure)
+}
+
+/// Sends the request and reads the reply's head. What a provider answers before it has read the whole request counts.
+async fn exchange(
+    session: &mut HttpSession,
+    request: Box<RequestHeader>,
+    call: &Call,
+    deadline: Instant,
+) -> pingora::Result<()> {
+    let patience = call.timeouts.first_byte.min(deadline.saturating_duration_since(Instant::now()));
+    session.set_write_timeout(Some(patience));
+    session.set_read_timeout(Some(patience));
+    session.write_request_header(request).await?;
+    let written = async {
+        if !call.body.is_empty() {
+            session.write_request_body(call.body.clone(), true).await?;
+        }
+        session.finish_request_body().await
+    }
+    .await;
+    if let Err(error) = written {
+        // It may have answered and closed; if not, the first failure is the one to tell.
+        session.set_read_timeout(Some(patience.min(Duration::from_secs(1))));
+        return match session.read_response_header().await {
+            Ok(()) if session.response_header().is_some_and(|head| !head.status.is_informational()) => Ok(()),
+            _ => Err(error),
+        };
+    }
+    loop {
+        session.read_response_header().await?;
+        match session.response_header() {
+            Some(head) if head.status.is_informational() && head.status != 101 => {}
+            _ => return Ok(()),
+        }
+    }
+}
+
+/// The reply: its head now, its body as it is read.
+fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallError> {
+    let Some(head) = line.session.response_header() else {
+        return Err(CallError::new(Cause::Invalid, "no head"));
+    };
+    let status = head.status.as_u16();
+    if status == 101 {
+        return Err(CallError::new(Cause::Invalid, "the provider changed the protocol unasked"));
+    }
+    let mut headers = head.headers.clone();
+    strip_hop_by_hop(&mut headers);
+    let limit = (!is_stream(&headers)).then_some(call.body_limit);
+    let decoder = if call.decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
+    let reading = Reading::new(line, decoder, limit, call.timeouts.between, deadline);
+    let body = stream::unfold(reading, |mut reading| async move {
+        let piece = reading.next().await?;
+        Some((piece, reading))
+    });
+    Ok(Answer { status, headers, body: Box::pin(body) })
+}
+
+fn is_stream(headers: &HeaderMap) -> bool {
+    headers.get(CONTENT_TYPE).is_some_and(|value| {
+        let value = value.as_bytes();
+        value.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
+    })
+}
+
+/// What decompresses the body, if it is compressed; the headers then say no more that it is.
+fn decoder(headers: &mut HeaderMap, limit: Option<u64>, piece: u64) -> Result<Option<Decoder>, CallError> {
+    let invalid = |detail: &str| CallError::new(Cause::Invalid, detail);
+    let coding = Coding::of(headers).map_err(|()| invalid("a content-encoding that is not read here"))?;
+    let Some(coding) = coding else { return Ok(None) };
+    headers.remove(CONTENT_ENCODING);
+    headers.remove(CONTENT_LENGTH);
+    let decoder = match limit {
+        Some(limit) => Decoder::whole(coding, limit),
+        None => Decoder::stream(coding, piece),
+    };
+    decoder.map(Some).map_err(|error| invalid(&error.to_string()))
+}

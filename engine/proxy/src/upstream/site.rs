@@ -1,0 +1,188 @@
+//! Where providers are: names to addresses, briefly remembered, and what a connection to them must be like.
+
+use arc_swap::ArcSwap;
+use http::HeaderValue;
+use pingora::connectors::ConnectorOptions;
+use pingora::connectors::http::Connector;
+use pingora::listeners::ALPN;
+use pingora::upstreams::peer::HttpPeer;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::Instant;
+use weir_message::Cause;
+use weir_pipeline::{CallError, Endpoint, Http2};
+
+/// How long an address is taken as known. Past it, it is looked up again; while that fails, the old one serves on.
+const ADDRESS_LIFE: Duration = Duration::from_secs(30);
+/// How many idle connections are kept in all.
+const POOL: usize = 1024;
+/// How many requests share one HTTP/2 connection.
+const STREAMS: usize = 100;
+/// How often an HTTP/2 connection is asked whether it lives.
+const PING: Duration = Duration::from_secs(30);
+
+/// A map that is read without waiting and copied to be changed; for a few entries that change rarely.
+struct Shelf<K, V>(ArcSwap<HashMap<K, Arc<V>>>);
+
+impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
+    fn new() -> Self {
+        Self(ArcSwap::from_pointee(HashMap::new()))
+    }
+
+    fn get(&self, key: &K) -> Option<Arc<V>> {
+        self.0.load().get(key).cloned()
+    }
+
+    fn put(&self, key: &K, value: Arc<V>) {
+        self.0.rcu(|map| {
+            let mut map = HashMap::clone(map);
+            map.insert(key.clone(), Arc::clone(&value));
+            map
+        });
+    }
+}
+
+/// A provider's place, resolved.
+pub(crate) struct Site {
+    /// One per address, in the resolver's order. Never empty.
+    pub peers: Vec<HttpPeer>,
+    /// What to put into `host`.
+    pub host: HeaderValue,
+    /// The connections to it; one pool per set of trusted certificates.
+    pub connector: Arc<Connector>,
+    until: Instant,
+}
+
+/// All places known so far.
+pub(crate) struct Sites {
+    sites: Shelf<Endpoint, Site>,
+    connectors: Shelf<Option<PathBuf>, Connector>,
+}
+
+impl Sites {
+    pub(crate) fn new() -> Self {
+        Self { sites: Shelf::new(), connectors: Shelf::new() }
+    }
+
+    /// The place of an endpoint. The error says that its name or its certificates lead nowhere.
+    pub(crate) async fn find(&self, endpoint: &Endpoint) -> Result<Arc<Site>, CallError> {
+        let known = self.sites.get(endpoint);
+        match known {
+            Some(site) if Instant::now() < site.until => return Ok(site),
+            _ => {}
+        }
+        match self.resolve(endpoint).await {
+            Ok(site) => {
+                let site = Arc::new(site);
+                self.sites.put(endpoint, Arc::clone(&site));
+                Ok(site)
+            }
+            Err(error) => known.ok_or(error),
+        }
+    }
+
+    async fn resolve(&self, endpoint: &Endpoint) -> Result<Site, CallError> {
+        let unreachable = |detail: String| CallError::new(Cause::Connect, detail);
+        let connector = match self.connectors.get(&endpoint.ca) {
+            Some(connector) => connector,
+            None => {
+                let ca = endpoint.ca.clone();
+                let made = tokio::task::spawn_blocking(move || connector(ca.as_deref())).await;
+                let connector =
+                    Arc::new(made.map_err(|error| unreachable(error.to_string()))?.map_err(unreachable)?);
+                self.connectors.put(&endpoint.ca, Arc::clone(&connector));
+                connector
+            }
+        };
+        let found: Vec<SocketAddr> = tokio::net::lookup_host((&*endpoint.host, endpoint.port))
+            .await
+            .map_err(|error| unreachable(format!("{}: {error}", endpoint.host)))?
+            .collect();
+        if found.is_empty() {
+            return Err(unreachable(format!("{}: the name has no address", endpoint.host)));
+        }
+        let host = authority(endpoint);
+        Ok(Site {
+            peers: found.into_iter().map(|address| peer(endpoint, address)).collect(),
+            host: HeaderValue::try_from(host).map_err(|error| unreachable(error.to_string()))?,
+            connector,
+            until: Instant::now() + ADDRESS_LIFE,
+        })
+    }
+}
+
+/// `host`, with the port where it is not the scheme's own.
+fn authority(endpoint: &Endpoint) -> String {
+    let host =
+        if endpoint.host.contains(':') { format!("[{}]", endpoint.host) } else { endpoint.host.clone() };
+    let usual = if endpoint.tls { 443 } else { 80 };
+    if endpoint.port == usual { host } else { format!("{host}:{}", endpoint.port) }
+}
+
+fn peer(endpoint: &Endpoint, address: SocketAddr) -> HttpPeer {
+    // Without a name the certificate would not be checked; an address is a name, too.
+    let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
+    peer.options.alpn = match endpoint.http2 {
+        Http2::Always => ALPN::H2,
+        Http2::Auto if endpoint.tls => ALPN::H2H1,
+        Http2::Auto | Http2::Never => ALPN::H1,
+    };
+    // Connections that offered something else are not shared.
+    peer.group_key = match endpoint.http2 {
+        Http2::Auto => 0,
+        Http2::Always => 2,
+        Http2::Never => 4,
+    };
+    peer.options.max_h2_streams = STREAMS;
+    peer.options.h2_ping_interval = Some(PING);
+    peer
+}
+
+fn connector(ca: Option<&Path>) -> Result<Connector, String> {
+    let mut options = ConnectorOptions::new(POOL);
+    if let Some(path) = ca {
+        let certificates = CertificateDer::pem_file_iter(path)
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+            .map_err(|error| format!("the certificates in {}: {error}", path.display()))?;
+        if certificates.is_empty() {
+            return Err(format!("no certificate in {}", path.display()));
+        }
+        options.ca_file = Some(path.to_str().ok_or("the path of the certificates is not UTF-8")?.to_owned());
+    }
+    Ok(Connector::new(Some(options)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn endpoint(host: &str, port: u16, tls: bool) -> Endpoint {
+        Endpoint { tls, host: host.into(), port, base_path: String::new(), ca: None, http2: Http2::Auto }
+    }
+
+    #[test]
+    fn host_names_the_port_only_where_it_is_unusual() {
+        for (host, port, tls, want) in [
+            ("api.example", 443, true, "api.example"),
+            ("api.example", 80, false, "api.example"),
+            ("api.example", 80, true, "api.example:80"),
+            ("::1", 8000, false, "[::1]:8000"),
+            ("127.0.0.1", 443, true, "127.0.0.1"),
+        ] {
+            assert_eq!(authority(&endpoint(host, port, tls)), want);
+        }
+    }
+
+    #[test]
+    fn a_certificate_is_always_checked_against_a_name() {
+        let peer = peer(&endpoint("10.0.0.1", 443, true), SocketAddr::from(([10, 0, 0, 1], 443)));
+        assert_eq!(peer.sni, "10.0.0.1");
+        assert!(peer.options.verify_cert && peer.options.verify_hostname);
+    }
+}
