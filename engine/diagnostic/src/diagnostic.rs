@@ -83,9 +83,15 @@ impl Diagnostic {
     }
 }
 
-/// The findings of one load, in the order found.
+/// More findings than this help nobody and cost memory; further ones are dropped, though never the only error.
+const MOST: usize = 10_000;
+
+/// The findings of one load, in the order found; at most 10,000 are kept.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Diagnostics(Vec<Diagnostic>);
+pub struct Diagnostics {
+    list: Vec<Diagnostic>,
+    errors: bool,
+}
 
 impl Diagnostics {
     /// None yet.
@@ -95,38 +101,46 @@ impl Diagnostics {
 
     /// Adds one.
     pub fn push(&mut self, diagnostic: Diagnostic) {
-        self.0.push(diagnostic);
+        let error = diagnostic.severity == Severity::Error;
+        if self.list.len() >= MOST {
+            if !error || self.errors {
+                return;
+            }
+            self.list.pop();
+        }
+        self.errors |= error;
+        self.list.push(diagnostic);
     }
 
     /// Adds several.
     pub fn extend(&mut self, more: impl IntoIterator<Item = Diagnostic>) {
-        self.0.extend(more);
+        more.into_iter().for_each(|diagnostic| self.push(diagnostic));
     }
 
     /// Whether any of them stops the set from loading.
     pub fn has_errors(&self) -> bool {
-        self.0.iter().any(|d| d.severity == Severity::Error)
+        self.errors
     }
 
     /// All of them.
     pub fn iter(&self) -> std::slice::Iter<'_, Diagnostic> {
-        self.0.iter()
+        self.list.iter()
     }
 
     /// How many.
     pub fn len(&self) -> usize {
-        self.0.len()
+        self.list.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     /// Sorts them by file and place, and drops exact repeats.
     pub fn sort(&mut self) {
-        self.0.sort_by_key(|d| (d.span.map_or((u32::MAX, 0), |s| (s.source.0, s.start)), d.code as u32));
-        self.0.dedup();
+        self.list.sort_by_key(|d| (d.span.map_or((u32::MAX, 0), |s| (s.source.0, s.start)), d.code as u32));
+        self.list.dedup();
     }
 }
 
@@ -135,6 +149,22 @@ impl IntoIterator for Diagnostics {
     type IntoIter = std::vec::IntoIter<Diagnostic>;
 
     fn into_iter(self) -> Self::IntoIter {
-        self.0.into_iter()
+        self.list.into_iter()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_error_is_kept_however_many_warnings_came_before() {
+        let mut all = Diagnostics::new();
+        all.extend((0..MOST + 5).map(|n| Diagnostic::new(Code::Unused, n.to_string())));
+        assert!(!all.has_errors());
+        all.push(Diagnostic::new(Code::BadYaml, "x"));
+        all.push(Diagnostic::new(Code::BadYaml, "y"));
+        assert_eq!((all.len(), all.has_errors()), (MOST, true));
+        assert!(all.iter().any(|d| d.message == "x"));
     }
 }

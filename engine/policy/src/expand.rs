@@ -41,7 +41,6 @@ pub(crate) struct Expander<'l, 'a> {
     root: Place,
     schemas: HashMap<(Verb, String), Option<Arc<Value>>>,
     used: HashSet<Arc<str>>,
-    read_params: HashSet<Arc<str>>,
     total: usize,
     in_list: usize,
     /// How many values parameters brought in.
@@ -72,7 +71,6 @@ impl<'l, 'a> Expander<'l, 'a> {
             root,
             schemas: HashMap::new(),
             used: HashSet::new(),
-            read_params: HashSet::new(),
             total: 0,
             in_list: 0,
             filled: 0,
@@ -89,8 +87,23 @@ impl<'l, 'a> Expander<'l, 'a> {
         out
     }
 
-    /// Warns of library entries of the set that nothing used.
+    /// Warns of library entries of the set that nothing used, and of parameters that nothing reads.
     pub(crate) fn finish(&mut self) {
+        for (name, entry) in self.library {
+            for (param, rules) in entry.item.iter().filter(|_| !entry.shipped).flat_map(|item| &item.params) {
+                let read = entry.item.as_ref().is_some_and(|item| reads(&item.stages.node, param));
+                if !read {
+                    self.loader.diagnostics.push(
+                        Diagnostic::new(
+                            Code::Unused,
+                            format!("`{name}` never reads its parameter `{param}`"),
+                        )
+                        .at(rules.span)
+                        .help(format!("write `${{param:{param}}}` for a value, or read `params.{param}`")),
+                    );
+                }
+            }
+        }
         for (name, entry) in
             self.library.iter().filter(|(name, entry)| !entry.shipped && !self.used.contains(*name))
         {
@@ -107,40 +120,37 @@ impl<'l, 'a> Expander<'l, 'a> {
     }
 
     fn stages(&mut self, list: &Node, place: &Place, out: &mut Vec<StageDecl>) {
-        let NodeKind::Seq(items) = &list.kind else {
-            if !list.is_null() {
-                self.say(
-                    Diagnostic::new(Code::WrongType, format!("stages are a list, not {}", list.kind_name()))
-                        .at(list.span),
-                );
-            }
-            return;
-        };
-        for item in items {
+        // That it is a list was checked with what holds it.
+        for item in list.items() {
             if self.stopped {
                 return;
             }
-            let filled = self.fill(item, place);
-            self.stage(&filled, place, out);
+            let mut good = true;
+            let filled = self.fill(item, place, &mut good);
+            if good {
+                self.stage(&filled, place, out);
+            }
         }
     }
 
-    /// The node with every `${param:NAME}` replaced by the value given.
-    fn fill(&mut self, node: &Node, place: &Place) -> Node {
+    /// The node with every `${param:NAME}` replaced by the value given; `good` is cleared where one has none.
+    fn fill(&mut self, node: &Node, place: &Place, good: &mut bool) -> Node {
         let kind = match &node.kind {
             NodeKind::Str(text) if text.text.contains("${param:") => {
-                return self.param(node, &text.text, place);
+                return self.param(node, &text.text, place, good);
             }
-            NodeKind::Seq(items) => NodeKind::Seq(items.iter().map(|item| self.fill(item, place)).collect()),
+            NodeKind::Seq(items) => {
+                NodeKind::Seq(items.iter().map(|item| self.fill(item, place, good)).collect())
+            }
             NodeKind::Map(entries) => NodeKind::Map(
-                entries.iter().map(|(key, value)| (key.clone(), self.fill(value, place))).collect(),
+                entries.iter().map(|(key, value)| (key.clone(), self.fill(value, place, good))).collect(),
             ),
             _ => return node.clone(),
         };
         Node { kind, span: node.span, raw: None }
     }
 
-    fn param(&mut self, node: &Node, text: &str, place: &Place) -> Node {
+    fn param(&mut self, node: &Node, text: &str, place: &Place, good: &mut bool) -> Node {
         let whole = text.strip_prefix("${param:").and_then(|rest| rest.strip_suffix('}'));
         let Some(name) = whole.filter(|name| !name.contains("${")) else {
             self.say(
@@ -154,6 +164,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             return node.clone();
         };
         let Some(value) = place.nodes.get(name) else {
+            *good = false;
             let found = Diagnostic::new(Code::UnknownName, format!("there is no parameter `{name}` here"))
                 .at(node.span);
             self.say(match nearest(name, place.nodes.keys().map(|k| &**k)) {
@@ -162,11 +173,11 @@ impl<'l, 'a> Expander<'l, 'a> {
             });
             return Node::new(NodeKind::Null, node.span);
         };
-        self.read_params.insert(Arc::from(name));
         let mut count = 0;
         value.visit(&mut |_| count += 1);
         self.filled = self.filled.saturating_add(count);
         if self.filled > MAX_NODES {
+            *good = false;
             if !self.stopped {
                 self.stopped = true;
                 self.say(
@@ -195,10 +206,11 @@ impl<'l, 'a> Expander<'l, 'a> {
         let bound = bind_as::<StageItem>(node, &title, first_key(node), &mut self.loader.diagnostics);
         // What stands below is checked in its own right, whatever else is wrong with the stage.
         if let (None, [(verb, name)]) = (&bound, verbs.as_slice())
+            && let Some(with) = node.get("with")
             && let Some(builtin) =
                 name.as_str().filter(|_| node.get("cel").is_none() && node.get("rhai").is_none())
         {
-            self.settings(*verb, builtin, name.span, node.get("with"), &title);
+            self.settings(*verb, builtin, name.span, Some(with), &title);
         }
         let inner = match node.get("attempt") {
             Some(list) => {
@@ -438,7 +450,11 @@ impl<'l, 'a> Expander<'l, 'a> {
             }
         }
         let library = self.library;
-        let Some((shared, entry)) = library.get_key_value(name.value.as_str()) else {
+        // Within the library shipped with Weir names are its own first.
+        let shipped = place.chain.last().is_some_and(|link| link.value.starts_with("weir/"));
+        let sibling =
+            shipped.then(|| library.get_key_value(format!("weir/{}", name.value).as_str())).flatten();
+        let Some((shared, entry)) = sibling.or_else(|| library.get_key_value(name.value.as_str())) else {
             let found =
                 Diagnostic::new(Code::UnknownName, format!("there is no policy `{}` to use", name.value))
                     .at(name.span);
@@ -538,6 +554,21 @@ impl<'l, 'a> Expander<'l, 'a> {
         }
         good.then_some((nodes, params))
     }
+}
+
+/// Whether stages read a parameter, as far as their text tells: a script in a file may.
+fn reads(stages: &Node, param: &str) -> bool {
+    let mut found = false;
+    stages.visit(&mut |node| {
+        let text = node.text().map_or("", |t| &t.text);
+        let named = text.match_indices(param).any(|(at, _)| {
+            text.get(..at).is_some_and(|t| {
+                t.ends_with("params.") || t.ends_with("${param:") || t.ends_with("params[\"")
+            })
+        });
+        found |= named || node.get("rhai").is_some_and(|body| body.get("file").is_some());
+    });
+    found
 }
 
 /// The mode of a stage that came through a `use` with a mode of its own: the one that does less.

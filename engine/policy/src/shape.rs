@@ -22,6 +22,9 @@ struct Walk<'a> {
     out: Vec<Diagnostic>,
 }
 
+/// One subtree is not worth more findings than this.
+const MOST_FINDINGS: usize = 1_000;
+
 /// References of a schema may lead to themselves without passing a node; no honest schema nests this deep.
 const MAX_REFERENCES: usize = 256;
 
@@ -32,7 +35,7 @@ impl<'a> Walk<'a> {
     }
 
     fn value(&mut self, node: &Node, schema: &'a Value, what: &str, place: Span, depth: usize) {
-        if depth > MAX_REFERENCES {
+        if depth > MAX_REFERENCES || self.out.len() >= MOST_FINDINGS {
             return;
         }
         let Some(rules) = schema.as_object() else {
@@ -229,6 +232,7 @@ impl<'a> Walk<'a> {
         depth: usize,
     ) {
         let none = Map::new();
+        let mut meant: Vec<&str> = Vec::new();
         let properties = rules.get("properties").and_then(Value::as_object);
         let others = rules.get("additionalProperties");
         for (key, value) in entries {
@@ -249,6 +253,7 @@ impl<'a> Walk<'a> {
                 }
                 (None, Some(Value::Bool(false))) => {
                     let names = properties.unwrap_or(&none).keys().map(String::as_str);
+                    meant.extend(nearest(&key.name, names.clone()));
                     self.out.push(unknown_field(key, names, what));
                 }
                 (None, Some(schema)) => {
@@ -258,7 +263,8 @@ impl<'a> Walk<'a> {
             }
         }
         for name in list(rules, "required").filter_map(Value::as_str) {
-            if node.get(name).is_none() {
+            // A misspelt field is not missing too.
+            if node.get(name).is_none() && !meant.contains(&name) {
                 let mut missing = Diagnostic::new(Code::MissingField, format!("{what} has no `{name}`"))
                     .at(place)
                     .label(format!("`{name}` is missing"));

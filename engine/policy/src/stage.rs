@@ -288,7 +288,7 @@ pub(crate) struct LibraryItem {
     pub(crate) doc: Option<String>,
     /// Its parameters: in its stages `${param:NAME}` stands for the value, and CEL and Rhai read `params.NAME`.
     #[serde(default)]
-    pub(crate) params: std::collections::BTreeMap<String, ParamItem>,
+    pub(crate) params: std::collections::BTreeMap<String, Spanned<ParamItem>>,
     /// The stages.
     pub(crate) stages: Later<Vec<StageItem>>,
 }

@@ -35,7 +35,16 @@ fn paths(snapshot: &Snapshot) -> Vec<&str> {
 #[test]
 fn policies_and_scripts_are_read_cases_and_hidden_files_are_not() {
     let folder = Folder::new("kinds");
-    for path in ["a.yaml", "b.yml", "team/c.yaml", "s.rhai", "a.test.yaml", ".git/x.yaml", ".hidden.yaml", "README.md"] {
+    for path in [
+        "a.yaml",
+        "b.yml",
+        "team/c.yaml",
+        "s.rhai",
+        "a.test.yaml",
+        ".git/x.yaml",
+        ".hidden.yaml",
+        "README.md",
+    ] {
         folder.write(path, "weir: v1\n");
     }
     let snapshot = snapshot(&folder.0).unwrap();
@@ -45,7 +54,8 @@ fn policies_and_scripts_are_read_cases_and_hidden_files_are_not() {
 #[test]
 fn the_revision_follows_content_and_path_only() {
     let one = Snapshot::from_files([("a.yaml", "weir: v1\n"), ("b.yaml", "")]);
-    let again = Snapshot::from_files([("b.yaml", ""), ("a.yaml", "weir: v1\n"), ("a.test.yaml", "cases: []")]);
+    let again =
+        Snapshot::from_files([("b.yaml", ""), ("a.yaml", "weir: v1\n"), ("a.test.yaml", "cases: []")]);
     assert_eq!(one.revision, again.revision);
     for other in [
         vec![("a.yaml", "weir: v1\n ")],

@@ -1,6 +1,8 @@
 //! What well-written sets come to.
 
-use crate::{FallbackSettings, FewStages, Find, HeaderSettings, PiiSettings, RateSettings, Rung, loaded, set_of, shown};
+use crate::{
+    FallbackSettings, FewStages, Find, HeaderSettings, PiiSettings, RateSettings, Rung, loaded, set_of, shown,
+};
 use std::path::Path;
 use weir_diagnostic::Diagnostics;
 use weir_message::{Mode, Verb};
@@ -73,7 +75,9 @@ fn a_whole_set_comes_out_typed() {
     assert_eq!((pii.verb, pii.mode, pii.sample, pii.hold), (Verb::Guard, Mode::Shadow, 0.1, Hold::Sentence));
     assert_eq!((pii.unread_pass, pii.on_error), (true, OnError::Deny));
     let hours = &chat.stages[2];
-    assert!(matches!(&hours.body, BodyDecl::Cel(e) if &*e.text == r#"now.getHours("Europe/Berlin") in [8, 9]"#));
+    assert!(
+        matches!(&hours.body, BodyDecl::Cel(e) if &*e.text == r#"now.getHours("Europe/Berlin") in [8, 9]"#)
+    );
     assert_eq!(hours.on_error, OnError::Skip);
     assert_eq!(hours.deny.as_ref().unwrap().status, Some(403));
     assert!(chat.stages[3].stream_whole);
@@ -93,7 +97,9 @@ fn settings_are_bound_by_the_stage_with_their_places() {
     assert_eq!(rate.tokens.unwrap().count, 100_000);
     assert_eq!(WHOLE.get(rate.per.span_of(7..11).range()), Some("team"));
     let route: FallbackSettings = bind(&chat.stages[4].with, &mut diagnostics).unwrap();
-    assert!(matches!(&route.to[..], [Rung::Name(a), Rung::Full { model, .. }] if a == "fast" && model == "claude"));
+    assert!(
+        matches!(&route.to[..], [Rung::Name(a), Rung::Full { model, .. }] if a == "fast" && model == "claude")
+    );
     assert_eq!(route.deadline.unwrap().0.as_secs(), 60);
     assert!(diagnostics.is_empty());
 }
@@ -183,9 +189,16 @@ fn scripts_in_files_are_texts_of_the_set() {
     assert_eq!(set.sources.slice(script.span_of(3..10)), "request");
     assert_eq!(set.sources.get(script.span.source).unwrap().name.as_ref(), "scripts/x.rhai");
     for path in ["../../x.rhai", "/etc/passwd", "a.yaml", "x.rhai/../../../y.rhai"] {
-        let text = format!("weir: v1\npipelines: [ {{ pipeline: p, stages: [ {{ transform: t, rhai: {{ file: {path} }} }} ] }} ]\n");
+        let text = format!(
+            "weir: v1\npipelines: [ {{ pipeline: p, stages: [ {{ transform: t, rhai: {{ file: {path} }} }} ] }} ]\n"
+        );
         let set = loaded(&[("a.yaml", &text)]);
-        assert_eq!(set.diagnostics.iter().map(|d| d.code.id()).collect::<Vec<_>>(), ["bad-value"], "{}", shown(&set));
+        assert_eq!(
+            set.diagnostics.iter().map(|d| d.code.id()).collect::<Vec<_>>(),
+            ["bad-value"],
+            "{}",
+            shown(&set)
+        );
     }
 }
 
@@ -209,12 +222,19 @@ fn stages_are_counted_those_of_use_too() {
     }
     text.push_str("pipelines: [ { pipeline: p, stages: [ { use: s11 } ] } ]\n");
     let set = loaded(&[("a.yaml", &text)]);
-    assert_eq!(set.diagnostics.iter().map(|d| d.code.id()).collect::<Vec<_>>(), ["too-large"], "{}", shown(&set));
+    assert_eq!(
+        set.diagnostics.iter().map(|d| d.code.id()).collect::<Vec<_>>(),
+        ["too-large"],
+        "{}",
+        shown(&set)
+    );
 }
 
 #[test]
 fn parameters_that_double_at_each_level_end_early() {
-    let mut text = String::from("weir: v1\nstages:\n  s0: { params: { p: { type: any } }, stages: [] }\n");
+    let mut text = String::from(
+        "weir: v1\nstages:\n  s0: { params: { p: { type: any } }, stages: [ { observe: log, when: params.p != null } ] }\n",
+    );
     for n in 1..40 {
         text.push_str(&format!(
             "  s{n}: {{ params: {{ p: {{ type: any }} }}, stages: [ {{ use: s{}, with: {{ p: [ \"${{param:p}}\", \"${{param:p}}\" ] }} }} ] }}\n",
@@ -241,7 +261,9 @@ fn the_schema_has_every_section_and_every_built_in() {
     let schema = policy_schema(&FewStages);
     let text = schema.to_string();
     assert!(!text.contains("x-weir-later"));
-    for section in ["weir", "listeners", "keys", "providers", "models", "stages", "pipelines", "frames", "params"] {
+    for section in
+        ["weir", "listeners", "keys", "providers", "models", "stages", "pipelines", "frames", "params"]
+    {
         assert!(schema["properties"][section]["description"].is_string(), "{section}");
     }
     for built_in in ["guard.rate", "guard.pii", "route.fallback", "observe.log"] {
