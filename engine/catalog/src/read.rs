@@ -82,7 +82,11 @@ pub fn parse(yaml: &str) -> Result<Provider, CatalogError> {
         Dialect::from_name(&file.dialect).ok_or_else(|| wrong("dialect", &file.dialect, "a dialect"))?;
     let has_scheme = ["https://", "http://"].iter().any(|scheme| file.base_url.starts_with(scheme));
     if has_scheme == (file.kind == Kind::Echo) || file.base_url.ends_with('/') {
-        return Err(wrong("base_url", &file.base_url, "a URL without a `/` at its end (none for `kind: echo`)"));
+        return Err(wrong(
+            "base_url",
+            &file.base_url,
+            "a URL without a `/` at its end (none for `kind: echo`)",
+        ));
     }
     Ok(Provider {
         name: file.name,

@@ -53,7 +53,13 @@ fn a_model_is_found_exactly_or_by_its_longest_pattern() {
 #[test]
 fn a_usage_is_priced_by_class() {
     let model = Catalogue::builtin().model("openai", "gpt-5-mini").unwrap();
-    let usage = Usage { input: 1_000_000, cached_input: 400_000, output: 100_000, reasoning: 50_000, ..Usage::default() };
+    let usage = Usage {
+        input: 1_000_000,
+        cached_input: 400_000,
+        output: 100_000,
+        reasoning: 50_000,
+        ..Usage::default()
+    };
     // 0.6 M × $0.25 + 0.4 M × $0.025 + 0.1 M × $2
     assert_eq!(model.price(&usage), Some(Money::from_nanos(150_000_000 + 10_000_000 + 200_000_000)));
     let odd = Usage { input: 10, cached_input: 20, cache_write: 5, ..Usage::default() };
@@ -63,7 +69,8 @@ fn a_usage_is_priced_by_class() {
 
 #[test]
 fn a_wrong_file_says_what_is_wrong() {
-    let good = "name: a\ntitle: A\nbase_url: https://a.example/v1\ndialect: openai\nauth: { header: X-Api-Key }\n";
+    let good =
+        "name: a\ntitle: A\nbase_url: https://a.example/v1\ndialect: openai\nauth: { header: X-Api-Key }\n";
     let provider = Provider {
         name: "a".into(),
         title: "A".into(),

@@ -19,7 +19,7 @@
 //! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
 //! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
 
-use crate::{Collector, ErrorBody, EVENT_STREAM, JSON, StreamEncoder, decode, error_body, models_list};
+use crate::{Collector, EVENT_STREAM, ErrorBody, JSON, StreamEncoder, decode, error_body, models_list};
 use base64::Engine;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -63,7 +63,12 @@ pub enum EchoBody {
 /// answered as a provider would, with a 400.
 pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
     let Some(manner) = Manner::of(model) else {
-        return failed(404, "model_not_found", &format!("the model `{model}` does not exist"), Duration::ZERO);
+        return failed(
+            404,
+            "model_not_found",
+            &format!("the model `{model}` does not exist"),
+            Duration::ZERO,
+        );
     };
     if manner.is_too_long {
         let message = "This model's maximum context length is 0 tokens.";
@@ -219,7 +224,8 @@ fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
     if !request.head.stream {
         events.push(encoder.usage(&usage));
         let mut collector = Collector::new(dialect, operation, usize::MAX);
-        let reply = events.iter().try_for_each(|event| collector.push(event)).and_then(|()| collector.finish());
+        let reply =
+            events.iter().try_for_each(|event| collector.push(event)).and_then(|()| collector.finish());
         return match reply {
             Ok(reply) => whole(manner, reply.raw),
             Err(fault) => failed(500, "echo_fault", &fault.message, manner.delay),
@@ -305,9 +311,12 @@ fn call(request: &Request) -> Option<(String, String)> {
 /// Arguments that a tool's schema asks for.
 fn arguments(tool: &Tool, text: &str) -> String {
     let raw: Value = serde_json::from_str(&tool.raw).unwrap_or_default();
-    let schema = raw.pointer("/function/parameters").or_else(|| raw.get("parameters")).unwrap_or(&Value::Null);
+    let schema =
+        raw.pointer("/function/parameters").or_else(|| raw.get("parameters")).unwrap_or(&Value::Null);
     let mut out = String::from("{");
-    for name in schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str) {
+    for name in
+        schema.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str)
+    {
         let property = schema.get("properties").and_then(|properties| properties.get(name));
         let value = match property.and_then(|property| property.get("type")).and_then(Value::as_str) {
             Some("integer" | "number") => Value::from(0),
@@ -333,7 +342,9 @@ fn embeddings(body: &Bytes, model: &str) -> Bytes {
     let dimensions = request.get("dimensions").and_then(Value::as_u64).map_or(8, |n| n.clamp(1, 4096));
     let is_base64 = request.get("encoding_format").and_then(Value::as_str) == Some("base64");
     let inputs: Vec<&Value> = match request.get("input") {
-        Some(Value::Array(items)) if !items.iter().all(Value::is_number) || items.is_empty() => items.iter().collect(),
+        Some(Value::Array(items)) if !items.iter().all(Value::is_number) || items.is_empty() => {
+            items.iter().collect()
+        }
         Some(one) => vec![one],
         None => Vec::new(),
     };
@@ -385,7 +396,9 @@ fn vector(seed: u64, dimensions: u64) -> Vec<f32> {
 
 /// FNV-1a.
 fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+    bytes
+        .iter()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// Where the tokens of a text stand: runs of letters and digits, and other characters but space.
@@ -409,7 +422,9 @@ mod tests {
     use weir_message::Reply;
 
     fn chat(model: &str, extra: &str) -> EchoPlan {
-        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"héllo, big world"}}]{extra}}}"#);
+        let body = format!(
+            r#"{{"model":"{model}","messages":[{{"role":"user","content":"héllo, big world"}}]{extra}}}"#
+        );
         plan(Operation::Chat, model, &Bytes::from(body))
     }
 
@@ -501,7 +516,10 @@ mod tests {
         assert_eq!(two["data"][0]["embedding"].as_array().unwrap().len(), 3);
         assert_eq!(two["usage"]["prompt_tokens"], 3);
         assert_ne!(two["data"][0]["embedding"], two["data"][1]["embedding"]);
-        assert_eq!(two["data"][1]["embedding"], embed(r#"{"input":"c","dimensions":3}"#)["data"][0]["embedding"]);
+        assert_eq!(
+            two["data"][1]["embedding"],
+            embed(r#"{"input":"c","dimensions":3}"#)["data"][0]["embedding"]
+        );
         assert_eq!(embed(r#"{"input":[1,2,3]}"#)["data"].as_array().unwrap().len(), 1);
         assert_eq!(embed(r#"{"input":[[1],[2]]}"#)["data"].as_array().unwrap().len(), 2);
         assert!(embed(r#"{"input":"c","encoding_format":"base64"}"#)["data"][0]["embedding"].is_string());
@@ -512,6 +530,9 @@ mod tests {
         let plan = plan(Operation::Completion, "echo", &Bytes::from_static(br#"{"prompt":["a","b"]}"#));
         let EchoBody::Whole(body) = plan.body else { panic!("a stream") };
         let body: Value = serde_json::from_slice(&body).unwrap();
-        assert_eq!((&body["choices"][0]["text"], &body["choices"][1]["text"]), (&"echo: a".into(), &"echo: b".into()));
+        assert_eq!(
+            (&body["choices"][0]["text"], &body["choices"][1]["text"]),
+            (&"echo: a".into(), &"echo: b".into())
+        );
     }
 }

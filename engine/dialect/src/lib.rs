@@ -6,6 +6,7 @@
 
 mod classify;
 pub mod echo;
+pub mod fuzzing;
 mod openai;
 mod scan;
 mod sse;
@@ -22,7 +23,9 @@ use bytestring::ByteString;
 use http::HeaderMap;
 use scan::{Flaw, What};
 use std::time::Duration;
-use weir_message::{Body, Cause, Dialect, ErrorCode, Fault, Finish, Operation, Reply, ReplyBody, Request, Usage};
+use weir_message::{
+    Body, Cause, Dialect, ErrorCode, Fault, Finish, Operation, Reply, ReplyBody, Request, Usage,
+};
 
 /// Whether a dialect is spoken here. The functions below fault with [`ErrorCode::Internal`] for one that is not.
 pub fn speaks(dialect: Dialect) -> bool {

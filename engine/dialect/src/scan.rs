@@ -62,7 +62,9 @@ impl Flaw {
             What::Surrogate => format!("{subject} has half a character in an escape (byte {at})"),
             What::Repeated => format!("{subject} has the same field twice (byte {at})"),
             What::Disguised => {
-                format!("{subject} has a field spelt almost, but not quite, like one with a meaning (byte {at})")
+                format!(
+                    "{subject} has a field spelt almost, but not quite, like one with a meaning (byte {at})"
+                )
             }
             What::Want(want) => format!("{subject} must have {want} here (byte {at})"),
         };
@@ -224,7 +226,8 @@ impl<'a> Scan<'a> {
                     None => "",
                 };
                 self.take(b':')?;
-                field(self, name, key).map_err(|flaw| if name.is_empty() { flaw } else { flaw.under(name) })?;
+                field(self, name, key)
+                    .map_err(|flaw| if name.is_empty() { flaw } else { flaw.under(name) })?;
                 self.space();
                 match self.byte() {
                     b',' => self.at += 1,
@@ -570,8 +573,31 @@ mod tests {
             assert_eq!(skipped(json), Ok(()), "{json}");
         }
         let bad = [
-            "", "{", "[1,]", "{\"a\":1,}", "{a:1}", "01", "1.", ".5", "1e", "-", "tru", "\"\\x\"", "\"\\u12g4\"",
-            "\"\n\"", "\"", "[1 2]", "{\"a\" 1}", "[}", "{]", "1 1", "NaN", "'a'", "[1]]", "\"\\", "\u{feff}{}",
+            "",
+            "{",
+            "[1,]",
+            "{\"a\":1,}",
+            "{a:1}",
+            "01",
+            "1.",
+            ".5",
+            "1e",
+            "-",
+            "tru",
+            "\"\\x\"",
+            "\"\\u12g4\"",
+            "\"\n\"",
+            "\"",
+            "[1 2]",
+            "{\"a\" 1}",
+            "[}",
+            "{]",
+            "1 1",
+            "NaN",
+            "'a'",
+            "[1]]",
+            "\"\\",
+            "\u{feff}{}",
         ];
         for json in bad {
             assert_eq!(skipped(json), Err(What::NotJson), "{json}");

@@ -92,7 +92,11 @@ impl Sse {
     pub fn finish(&mut self) -> Result<Option<Bytes>, SseError> {
         if let Some(event) = self.next_event()? {
             // Not drained by the caller: what is behind it is lost, which is a cut.
-            return if self.chunk.is_empty() && self.partial.is_empty() { Ok(Some(event)) } else { Err(SseError::Cut) };
+            return if self.chunk.is_empty() && self.partial.is_empty() {
+                Ok(Some(event))
+            } else {
+                Err(SseError::Cut)
+            };
         }
         if self.partial.is_empty() {
             return Ok(None);

@@ -110,6 +110,9 @@ impl StreamDecoder {
             return Ok(Event::new(raw, kind));
         };
         let bytes = raw.get(data.clone()).unwrap_or_default();
+        if bytes.trim_ascii().is_empty() && said.more.is_empty() && !said.is_error {
+            return Ok(Event::new(raw, EventKind::KeepAlive));
+        }
         if bytes.trim_ascii() == b"[DONE]" && said.more.is_empty() {
             self.is_done = true;
             return Ok(Event::new(raw, EventKind::Done));

@@ -106,10 +106,9 @@ impl Collector {
             .inner
             .push(event)
             .map_err(|flaw| flaw.fault(ErrorCode::UpstreamInvalid, "an event of the provider's stream"))?;
-        self.room = self
-            .room
-            .checked_sub(added)
-            .ok_or_else(|| Fault::new(ErrorCode::UpstreamInvalid, "the provider's reply is larger than the limit"))?;
+        self.room = self.room.checked_sub(added).ok_or_else(|| {
+            Fault::new(ErrorCode::UpstreamInvalid, "the provider's reply is larger than the limit")
+        })?;
         Ok(())
     }
 

@@ -5,8 +5,8 @@ use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place};
 use bytestring::ByteString;
 use std::collections::HashSet;
 use weir_message::{
-    Body, Chat, Completion, Embedding, Fault, Head, Message, Operation, Param, Params, Part, Request, Role, Text,
-    TextForm, Tool, ToolResult,
+    Body, Chat, Completion, Embedding, Fault, Head, Message, Operation, Param, Params, Part, Request, Role,
+    Text, TextForm, Tool, ToolResult,
 };
 
 /// The most top-level fields taken; each is kept as a parameter.
@@ -53,7 +53,10 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
             Body::Completion(Completion { prompts, has_token_ids: reader.inputs.has_others })
         }
         _ if !reader.inputs.is_there => return missing("a field `input`"),
-        _ => Body::Embedding(Embedding { inputs: reader.inputs.texts, has_token_ids: reader.inputs.has_others }),
+        _ => Body::Embedding(Embedding {
+            inputs: reader.inputs.texts,
+            has_token_ids: reader.inputs.has_others,
+        }),
     };
     // Parameters that stages set before the body was read stay as they set them.
     let mut params = reader.params;
@@ -80,7 +83,9 @@ fn set_head(request: &mut Request, mut head: Head) {
 /// Reads a field of the head; whether it was one.
 fn head_field<'a>(scan: &mut Scan<'a>, name: &str, head: &mut Head) -> Scanned<bool> {
     match name {
-        "model" => head.model = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?,
+        "model" => {
+            head.model = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?
+        }
         "stream" => head.stream = scan.bool_or_null()?,
         "stream_options" => {
             if scan.next()? == Next::Null {
@@ -170,7 +175,10 @@ impl Reader {
                 }
             }
             "prompt" | "input" => self.inputs.read(scan)?,
-            "suffix" => self.suffix = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?,
+            "suffix" => {
+                self.suffix =
+                    scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?
+            }
             "model" | "stream" => {
                 head_field(scan, name, &mut self.head)?;
             }

@@ -4,9 +4,7 @@ use crate::ErrorBody;
 use bytes::Bytes;
 use bytestring::ByteString;
 use memchr::memmem;
-use weir_message::{
-    ErrorCode, Fault, Finish, Head, JsonOp, Operation, Request, Splices, Text, Usage, patch,
-};
+use weir_message::{ErrorCode, Fault, Finish, Head, JsonOp, Operation, Request, Splices, Text, Usage, patch};
 
 /// The bytes to send upstream.
 pub(crate) fn outgoing(request: &Request, model: &str, ask_usage: bool) -> Result<Bytes, Fault> {
@@ -62,7 +60,9 @@ fn asked_in_place(bytes: Bytes, model: &str) -> Result<Bytes, Fault> {
     let inside = [name.clone(), set("/stream_options/include_usage", true.into())];
     let anew = [name, set("/stream_options", serde_json::json!({ "include_usage": true }))];
     patch(&bytes, &inside).or_else(|_| patch(&bytes, &anew)).map_err(|error| {
-        Fault::new(ErrorCode::BadRequest, "`stream_options` is not an object").param("stream_options").detail(error.to_string())
+        Fault::new(ErrorCode::BadRequest, "`stream_options` is not an object")
+            .param("stream_options")
+            .detail(error.to_string())
     })
 }
 

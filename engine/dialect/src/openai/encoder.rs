@@ -48,7 +48,8 @@ impl Encoder {
     }
 
     fn chunk(&self, choices: &str, more: &str) -> (Bytes, usize) {
-        let object = if self.operation == Operation::Completion { "text_completion" } else { "chat.completion.chunk" };
+        let object =
+            if self.operation == Operation::Completion { "text_completion" } else { "chat.completion.chunk" };
         let head = format!(
             r#"data: {{"id":{},"object":"{object}","created":{},"model":{},"choices":["#,
             spelt_or(self.stream.id.as_ref(), &self.id),
@@ -79,7 +80,9 @@ impl Encoder {
             (_, BlockKind::Reasoning) => format!(r#"{{"index":{choice},"delta":{{"reasoning_content":"#),
             (_, BlockKind::Refusal) => format!(r#"{{"index":{choice},"delta":{{"refusal":"#),
             (_, BlockKind::Arguments) => {
-                format!(r#"{{"index":{choice},"delta":{{"tool_calls":[{{"index":{index},"function":{{"arguments":"#)
+                format!(
+                    r#"{{"index":{choice},"delta":{{"tool_calls":[{{"index":{index},"function":{{"arguments":"#
+                )
             }
         };
         let close = match (self.operation, kind) {
@@ -121,7 +124,8 @@ impl Encoder {
 
     /// Usage, in an event of its own.
     pub(crate) fn usage(&self, spent: &Usage) -> Event {
-        let mut event = Event::new(self.chunk("", &format!(r#","usage":{}"#, usage(spent))).0, EventKind::Usage);
+        let mut event =
+            Event::new(self.chunk("", &format!(r#","usage":{}"#, usage(spent))).0, EventKind::Usage);
         event.usage = Some(*spent);
         event
     }

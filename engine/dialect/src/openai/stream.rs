@@ -108,8 +108,12 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
     let mut number = n as u64;
     let (from_delta, from_call) = (out.deltas.len(), out.calls.len());
     let mut end = None;
-    scan.object(&["index", "delta", "text", "finish_reason"], |scan, field, _| {
+    scan.object(&["index", "delta", "message", "text", "finish_reason"], |scan, field, _| {
         match (field, scan.next()?) {
+            // Some send all that was said so far beside each delta. It would pass unread.
+            ("message", Next::Object) if want == Want::Text => {
+                return Err(scan.want("`delta` alone, and no `message`"));
+            }
             ("index", _) => set_count(scan, &mut number)?,
             ("delta", Next::Object) if want != Want::Usage => delta(scan, out)?,
             ("text", Next::String) if want != Want::Usage => text(scan, BlockKind::Text, out)?,
