@@ -91,12 +91,13 @@ impl Run {
     /// Asks the route for the next target. A target whose breaker is open is not allowed.
     fn ask(&self, route: &dyn Route) -> Option<crate::Pick> {
         let now = self.x.now();
-        let allows = |target: &Target| target.breaker.allows(&self.x.plan.breaker, now).allows();
+        let allows = |target: &Target| target.provider.is_available && target.breaker.allows(&self.x.plan.breaker, now).allows();
         let attempts: Vec<&Attempt> = self.x.trace.attempts.iter().collect();
         route.next(Ask {
             request: &self.x.request,
             attempts: &attempts,
             last_target: self.x.target.as_ref(),
+            routed: self.x.routed.as_deref(),
             models: &self.x.plan.models,
             depth: 0,
             dice: self.x.dice,

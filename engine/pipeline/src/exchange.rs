@@ -1,6 +1,7 @@
 //! One request with all that belongs to it, from its arrival to its end.
 
 use crate::{Gateway, Plan, Target};
+use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Attempt, Denial, Fault, Money, Reply, Request, Trace, Usage};
@@ -20,6 +21,8 @@ pub struct Exchange {
     pub attempt: Option<Attempt>,
     /// The target of the attempt under way or of the last one.
     pub target: Option<Arc<Target>>,
+    /// The model that a stage of the verb `route` named for it.
+    pub routed: Option<Arc<str>>,
     /// What was decided so far.
     pub trace: Trace,
     /// The refusal, if it was refused.
@@ -30,6 +33,10 @@ pub struct Exchange {
     pub cost: Money,
     /// The HTTP status that the client was sent; 0 until then.
     pub status: u16,
+    /// Headers that stages set on whatever the client is sent, a refusal too; in place of a provider's of the same name.
+    pub headers: HeaderMap,
+    /// A provider's headers that stages take out of the reply.
+    pub hidden_headers: Vec<HeaderName>,
     /// What a cache said, if one looked.
     pub cache: Option<CacheSaid>,
     /// The parameters of the stage being visited (`use … with`).

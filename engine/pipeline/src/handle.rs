@@ -86,7 +86,7 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
                 Ok(Reached::Stream(begun)) => {
                     let hide_usage = wants.usage && !run.x.request.head.include_usage;
                     let status = begun.status;
-                    let mut headers = reply_headers(&begun.headers, &run.x, plan);
+                    let provider_headers = begun.headers.clone();
                     let deadline = pipeline.deadline.map(|deadline| run.x.began + deadline);
                     let mut up = Up::new(run, begun, steps, hide_usage, deadline);
                     if let Err(refusal) = up.first().await {
@@ -99,6 +99,7 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
                         return response;
                     }
                     up.run().x.status = status;
+                    let mut headers = reply_headers(&provider_headers, &up.run().x, plan);
                     timing(&mut headers, &up.run().x);
                     let pieces = futures::stream::unfold(up, |mut up| async move {
                         let piece = up.next().await?;
@@ -119,11 +120,14 @@ fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Excha
         reply: None,
         attempt: None,
         target: None,
+        routed: None,
         trace: Trace::default(),
         refusal: None,
         usage: Usage::default(),
         cost: Money::ZERO,
         status: 0,
+        headers: HeaderMap::new(),
+        hidden_headers: Vec::new(),
         cache: None,
         params: Arc::clone(&plan.no_params),
         space: Space::Live,
@@ -267,6 +271,12 @@ fn with_weir_headers(mut response: Response, x: &Exchange, _plan: &Plan) -> Resp
 
 /// What Weir says of itself: where the reply comes from, what a cache said.
 fn own_headers(headers: &mut HeaderMap, x: &Exchange) {
+    for name in &x.hidden_headers {
+        headers.remove(name);
+    }
+    for (name, value) in &x.headers {
+        headers.insert(name.clone(), value.clone());
+    }
     if let Some(cache) = x.cache {
         headers.insert(HeaderName::from_static("x-weir-cache"), HeaderValue::from_static(cache.name()));
     }

@@ -5,18 +5,23 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod cel;
 mod clock;
+mod compile;
 mod exchange;
 mod gateway;
 mod handle;
 mod plan;
 mod provider;
+mod reach;
 mod refuse;
 mod response;
 mod registry;
+mod rhai;
 mod route;
 mod view;
 mod run;
+mod services;
 mod settle;
 mod shadow;
 mod stage;
@@ -26,6 +31,7 @@ mod upstream;
 mod windows;
 
 pub use clock::{Clock, SystemClock};
+pub use compile::{Secrets, Workshop, compile};
 pub use exchange::{CacheSaid, Exchange, Refusal};
 pub use gateway::{Gateway, NoSink, Sink};
 pub use handle::handle;

@@ -5,7 +5,7 @@ use http::HeaderMap;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Caller, Denial, DenyAs, ErrorCode, Fault, Mode, StageTrace, Verb};
-use weir_policy::Listener;
+use weir_policy::{Listener, Named};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
 
@@ -13,7 +13,7 @@ use weir_state::{BreakerSettings, KeyRing};
 pub struct Plan {
     /// The content hash of the set, as shown.
     pub(crate) revision: Arc<str>,
-    pub(crate) listeners: Vec<Arc<Listener>>,
+    pub(crate) listeners: Vec<Arc<Named<Listener>>>,
     pub(crate) keys: KeyRing,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) models: Models,
@@ -102,7 +102,7 @@ impl Plan {
     }
 
     /// The listeners of the set.
-    pub fn listeners(&self) -> &[Arc<Listener>] {
+    pub fn listeners(&self) -> &[Arc<Named<Listener>>] {
         &self.listeners
     }
 
@@ -130,8 +130,8 @@ impl Plan {
     /// Who sends a request with these headers to this listener: `None` if the listener identifies nobody or the client shows
     /// no credential; a fault if it shows a wrong one.
     pub fn identify(&self, listener: &str, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Fault> {
-        let Some(listener) = self.listeners.iter().find(|one| *one.name == *listener) else { return Ok(None) };
-        if !listener.identifies() {
+        let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else { return Ok(None) };
+        if listener.value.identify.is_empty() {
             return Ok(None);
         }
         let Some(shown) = shown_key(headers) else { return Ok(None) };

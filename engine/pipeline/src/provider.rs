@@ -106,6 +106,8 @@ pub struct Provider {
     pub auth: AuthScheme,
     /// The credential.
     pub credential: Arc<Credential>,
+    /// Whether it may be asked: an optional account whose key is missing may not.
+    pub is_available: bool,
     /// Headers sent with each attempt.
     pub headers: HeaderMap,
     /// Its region, if stated.

@@ -17,6 +17,9 @@ pub trait Registry: Builtins + Send + Sync {
 pub struct Workbench<'a> {
     /// What is found wrong.
     pub diagnostics: &'a mut Diagnostics,
+    /// The pipeline or frame (`frame NAME`) that the stage is written in: what it meters is its own, and a frame's stage meters
+    /// all pipelines together.
+    pub home: &'a str,
     /// The parameters that expressions may read here.
     pub params: &'a ParamTypes,
     /// The set's models by name.

@@ -7,6 +7,7 @@ use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request};
+use weir_script::Reads;
 
 /// A request under way. However it ends, dropped included, each stage whose request hook ran gets `end` once and each
 /// observer its record.
@@ -201,7 +202,7 @@ impl Run {
         }
         self.x.params = Arc::clone(&step.params);
         for when in &step.whens {
-            if when.reads_body() {
+            if when.reads().meets(Reads::BODY | Reads::TOKENS) {
                 weir_dialect::decode(&mut self.x.request).map_err(|fault| fault.message.to_string())?;
             }
             match when.eval_bool(&self.x.view(), &*self.x.plan.services) {
@@ -278,6 +279,7 @@ impl Run {
                 if let Some(visit) = self.visit(n, step, &mut notes) {
                     step.stage.record(visit);
                 }
+                self.note(n, Decision::NotReached, Duration::ZERO, notes);
             }
         }
         let gateway = Arc::clone(&self.x.gateway);
@@ -331,7 +333,7 @@ pub(crate) async fn within(clock: &dyn crate::Clock, timeout: Duration, future: 
 /// The request as an expression of a pipeline's `when` sees it: decoded if the expression reads the body.
 pub(crate) fn matches(plan: &Plan, pipeline: &Pipeline, x: &mut Exchange) -> Result<bool, Fault> {
     let Some(when) = &pipeline.when else { return Ok(true) };
-    if when.reads_body() {
+    if when.reads().meets(Reads::BODY | Reads::TOKENS) {
         weir_dialect::decode(&mut x.request)?;
     }
     when.eval_bool(&x.view(), &*plan.services).map_err(|fault| {

@@ -89,8 +89,8 @@ pub struct Declares {
     pub reads_reply: bool,
     /// The operations whose bodies it can read; `None`: it needs no body and works on all.
     pub reads_operations: Option<&'static [Operation]>,
-    /// What tells this stage from another with other settings; part of the key of caches above it.
-    pub fingerprint: [u8; 32],
+    /// Whether it refuses every request of a caller who is not known.
+    pub requires_caller: bool,
 }
 
 impl Default for Declares {
@@ -102,7 +102,7 @@ impl Default for Declares {
             judges_request: true,
             reads_reply: false,
             reads_operations: None,
-            fingerprint: [0; 32],
+            requires_caller: false,
         }
     }
 }

@@ -3,6 +3,7 @@
 mod fallback;
 mod weighted;
 
+pub(crate) use fallback::mendable;
 pub use fallback::{Fallback, FallbackChild, Retry};
 pub use weighted::Weighted;
 
@@ -46,6 +47,8 @@ pub struct Ask<'a> {
     pub attempts: &'a [&'a Attempt],
     /// The target of the last attempt of all.
     pub last_target: Option<&'a Arc<Target>>,
+    /// The model that a stage named for this request, if one did.
+    pub routed: Option<&'a str>,
     /// The models of the plan, for routes that follow the name asked for.
     pub models: &'a Models,
     /// The level of nesting: `attempt.path[depth]` is the child that this route picked for an attempt.

@@ -1,0 +1,57 @@
+# Weir. `make run` serves the quickstart; `make test` runs everything. Both fetch what is missing first.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+# Models and the ONNX Runtime are cached outside the clone. MODELS=none does without them.
+MODELS ?= all
+WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
+export MODELS WEIR_CACHE
+# cmake comes from the cache where the machine has none.
+export PATH := $(PATH):$(WEIR_CACHE)/bin
+
+CARGO := cargo
+NEXTEST := $(shell command -v cargo-nextest >/dev/null && echo "nextest run" || echo "test")
+POLICY ?= examples/quickstart
+
+.PHONY: help setup build run test lint unit policies http clients fuzz bench reference clean
+
+help: ## says what can be made
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+
+setup: ## fetches cmake, the ONNX Runtime and the models, if missing
+	@python3 engine/inference/setup.py
+
+build: setup ## builds the release binary
+	@$(CARGO) build --release --locked --bin weir
+
+run: build ## serves POLICY (the quickstart) on 127.0.0.1:8080
+	@exec target/release/weir serve $(POLICY)
+
+test: setup lint unit policies http clients ## everything that CI runs
+
+lint: ## formatting, clippy, and that the generated pages are fresh
+	$(CARGO) fmt --all -- --check
+	$(CARGO) clippy --workspace --all-targets --locked -- -D warnings
+
+unit: ## unit tests of every room, the HTTP suites and the fuzz corpora
+	$(CARGO) build --locked --bin weir --bin weir-scripted-upstream
+	$(CARGO) $(NEXTEST) --workspace --locked
+
+policies: ## the cases of the policy library and of the examples, by the binary itself
+	$(CARGO) run --locked --quiet --bin weir -- test policies examples
+
+clients: ## the official OpenAI SDKs for Python and Node against the quickstart
+	conformance/clients/run.sh
+
+fuzz: setup ## each fuzz target for a minute
+	fuzz/run.sh 60
+
+bench: build ## the ratios of the README's table
+	bench/run.sh
+
+reference: ## writes the generated pages below schemas/
+	$(CARGO) run --locked --quiet --bin weir -- schema write schemas
+
+clean: ## removes what was built; the cache stays
+	$(CARGO) clean

@@ -1,0 +1,108 @@
+//! From a folder to a plan: where the rooms meet.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use weir_catalog::Catalogue;
+use weir_diagnostic::{Diagnostics, Sources};
+use weir_pipeline::{Plan, Secrets, Workshop};
+use weir_policy::{Environment, PolicySet, Snapshot};
+use weir_stage::Metrics;
+use weir_state::State;
+
+/// The policies shipped with Weir, used as `weir/NAME`.
+pub(crate) const LIBRARY: &[(&str, &str)] = &[
+    ("pii-shield", include_str!("../../../policies/pii-shield/pii-shield.yaml")),
+    ("cost-cap", include_str!("../../../policies/cost-cap/cost-cap.yaml")),
+    ("faq-cache", include_str!("../../../policies/faq-cache/faq-cache.yaml")),
+    ("fallback-ladder", include_str!("../../../policies/fallback-ladder/fallback-ladder.yaml")),
+    ("working-hours", include_str!("../../../policies/working-hours/working-hours.yaml")),
+    ("house-style", include_str!("../../../policies/house-style/house-style.yaml")),
+];
+
+/// The names of the catalogue's rows, as the loader wants them.
+struct Rows;
+
+impl weir_policy::Catalogue for Rows {
+    fn row_names(&self) -> Vec<String> {
+        Catalogue::builtin().providers().iter().map(|row| row.name.clone()).collect()
+    }
+}
+
+/// What came of loading a folder.
+pub(crate) struct Compiled {
+    /// The plan; `None` if anything is an error.
+    pub(crate) plan: Option<Plan>,
+    /// The set that it was compiled from.
+    pub(crate) set: Option<PolicySet>,
+    /// The texts that diagnostics point into.
+    pub(crate) sources: Sources,
+    /// All findings.
+    pub(crate) diagnostics: Diagnostics,
+}
+
+impl Compiled {
+    /// All findings as people read them.
+    pub(crate) fn rendered(&self, colours: bool) -> String {
+        weir_diagnostic::render(&self.sources, &self.diagnostics, colours)
+    }
+}
+
+/// What sets are compiled with.
+pub(crate) struct Shop {
+    pub(crate) workshop: Workshop,
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Shop {
+    /// The shop of this process: the built-ins, the catalogue, the models in the cache folder.
+    pub(crate) fn open() -> Self {
+        let metrics = Arc::new(Metrics::new());
+        let cache = weir_inference::default_directory(|name| std::env::var_os(name));
+        let workshop = Workshop {
+            registry: weir_stage::registry(&metrics),
+            catalogue: Catalogue::builtin(),
+            inference: weir_inference::Models::open(&cache.unwrap_or_else(|| PathBuf::from("models"))),
+            state: Arc::new(State::default()),
+        };
+        Self { workshop, metrics }
+    }
+
+    /// Loads and compiles a snapshot of a set.
+    pub(crate) fn compile(&self, snapshot: &Snapshot, secrets: &Secrets<'_>) -> Compiled {
+        let environment =
+            Environment { builtins: &*self.workshop.registry, catalogue: &Rows, library: LIBRARY };
+        let loaded = weir_policy::load(snapshot, &environment);
+        let mut diagnostics = loaded.diagnostics;
+        let plan = loaded
+            .set
+            .as_ref()
+            .and_then(|set| weir_pipeline::compile(set, &self.workshop, secrets, &mut diagnostics));
+        diagnostics.sort();
+        Compiled { plan, set: loaded.set, sources: loaded.sources, diagnostics }
+    }
+
+    /// Loads and compiles a folder without its secrets.
+    pub(crate) fn folder(&self, folder: &Path) -> Result<Compiled, String> {
+        let snapshot = weir_policy::snapshot(folder).map_err(|error| error.to_string())?;
+        Ok(self.compile(&snapshot, &Secrets::Ignored))
+    }
+
+    /// The plan of a folder without its secrets, or all that is wrong with it.
+    pub(crate) fn plan(&self, folder: &Path) -> Result<Arc<Plan>, String> {
+        Self::taken(self.folder(folder)?)
+    }
+
+    /// The plan of a folder with its secrets, or all that is wrong with it.
+    pub(crate) fn live_plan(&self, folder: &Path) -> Result<Arc<Plan>, String> {
+        let snapshot = weir_policy::snapshot(folder).map_err(|error| error.to_string())?;
+        let env = |name: &str| std::env::var(name).ok();
+        Self::taken(self.compile(&snapshot, &Secrets::From { env: &env, root: folder }))
+    }
+
+    fn taken(mut compiled: Compiled) -> Result<Arc<Plan>, String> {
+        match compiled.plan.take() {
+            Some(plan) => Ok(Arc::new(plan)),
+            None => Err(compiled.rendered(crate::out::colours())),
+        }
+    }
+}

@@ -1,0 +1,137 @@
+//! Stages whose body is a CEL expression: a guard's condition, a route's choice, an observer's value.
+
+use crate::{
+    Ask, CONTINUE, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming, TEXT_OPERATIONS, Target, Verdict, Visit,
+};
+use std::sync::Arc;
+use weir_message::{Denial, ErrorCode};
+use weir_script::{Expression, Reads};
+
+/// What reading these roots takes from the plan.
+pub(crate) fn needs_of(reads: Reads) -> Needs {
+    let mut needs = Needs::NONE;
+    for (read, need) in [
+        (Reads::BODY, Needs::BODY),
+        (Reads::TOKENS, Needs::BODY),
+        (Reads::ORIGINAL, Needs::ORIGINAL),
+        (Reads::REPLY_BODY, Needs::REPLY),
+        (Reads::USAGE, Needs::USAGE),
+    ] {
+        if reads.meets(read) {
+            needs = needs | need;
+        }
+    }
+    needs
+}
+
+/// A guard that lets pass what its expression holds for. One that reads the reply judges the reply, streams held to their end.
+pub(crate) struct CelGuard {
+    pub expression: Expression,
+}
+
+impl CelGuard {
+    fn judges_reply(&self) -> bool {
+        self.expression.reads().meets(Reads::REPLY | Reads::REPLY_BODY)
+    }
+
+    fn judge(&self, visit: Visit<'_>) -> Hook<'static> {
+        let x = &*visit.exchange;
+        match self.expression.eval_bool(&x.view(), &**x.plan.services()) {
+            Ok(true) => CONTINUE,
+            Ok(false) => {
+                let message = format!("refused by \"{}\"", x.stage);
+                Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::Denied, message))))
+            }
+            Err(fault) => Hook::Done(Verdict::Fault(fault.to_string())),
+        }
+    }
+}
+
+impl Stage for CelGuard {
+    fn declares(&self) -> Declares {
+        let reads = self.expression.reads();
+        let reads_reply = self.judges_reply();
+        let needs = needs_of(reads);
+        Declares {
+            needs: if reads_reply { needs | Needs::EVENTS } else { needs },
+            streaming: if reads_reply { Streaming::Whole } else { Streaming::None },
+            judges_request: !reads_reply,
+            reads_reply,
+            reads_operations: needs.has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            ..Declares::default()
+        }
+    }
+
+    fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        if self.judges_reply() { CONTINUE } else { self.judge(visit) }
+    }
+
+    fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        self.judge(visit)
+    }
+}
+
+/// A route to the model that its expression names.
+pub(crate) struct CelRoute {
+    pub expression: Expression,
+}
+
+impl Stage for CelRoute {
+    fn declares(&self) -> Declares {
+        Declares { needs: needs_of(self.expression.reads()), judges_request: false, ..Declares::default() }
+    }
+
+    fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        let x = &*visit.exchange;
+        match self.expression.eval_string_key(&x.view(), &**x.plan.services()) {
+            Ok(model) => {
+                if visit.exchange.plan.models().get(&model).is_none() {
+                    return Hook::Done(Verdict::Fault(format!("it names \"{model}\", which is no model of the set")));
+                }
+                visit.notes.fact("model", model.clone());
+                visit.exchange.routed = Some(Arc::from(model));
+                CONTINUE
+            }
+            Err(fault) => Hook::Done(Verdict::Fault(fault.to_string())),
+        }
+    }
+
+    fn route(&self) -> Option<&dyn Route> {
+        Some(&Routed)
+    }
+}
+
+/// Follows the model that a stage named for this request.
+struct Routed;
+
+impl Route for Routed {
+    fn next(&self, ask: Ask<'_>) -> Option<Pick> {
+        ask.models.get(ask.routed.unwrap_or_else(|| ask.request.model()))?.next(ask)
+    }
+
+    fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
+        models.iter().flat_map(|(_, route)| route.targets(models)).collect()
+    }
+}
+
+/// An observer that records its expression's value.
+pub(crate) struct CelObserver {
+    pub expression: Expression,
+}
+
+impl Stage for CelObserver {
+    fn declares(&self) -> Declares {
+        Declares { needs: needs_of(self.expression.reads()), judges_request: false, ..Declares::default() }
+    }
+
+    fn record(&self, visit: Visit<'_>) {
+        let value = {
+            let x = &*visit.exchange;
+            self.expression.eval(&x.view(), &**x.plan.services())
+        };
+        match value {
+            Ok(value) => visit.notes.fact("value", value.to_json()),
+            Err(fault) => visit.notes.reason = Some(fault.to_string()),
+        }
+    }
+}
