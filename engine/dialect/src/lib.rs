@@ -6,6 +6,7 @@
 
 mod classify;
 pub mod echo;
+mod flaw;
 pub mod fuzzing;
 mod openai;
 mod scan;
