@@ -283,12 +283,14 @@ impl Request {
         }
     }
 
-    /// Makes changes by pointer at once. The body must be decoded again before it is next read ([`Body::Unread`]).
+    /// Makes changes by pointer at once. Head and body must be decoded again before they are next read ([`Body::Unread`]); the
+    /// executor does that after the stage.
     pub fn patch(&mut self, ops: &[JsonOp]) -> Result<(), JsonPatchError> {
         let raw = patch(&self.outgoing()?, ops)?;
         self.raw = raw;
         self.splices.clear();
         self.ops.clear();
+        self.head = Head::default();
         self.body = Body::Unread;
         self.params = Params::default();
         self.edits += 1;

@@ -2,7 +2,9 @@
 
 use crate::plan::Step;
 use crate::run::Run;
-use crate::{Answer, Ask, AuthScheme, Call, CallError, Hook, Notes, Provider, Refusal, Route, Target, Verdict};
+use crate::{
+    Answer, Ask, AuthScheme, Call, CallError, Hook, Notes, Provider, Refusal, Route, Target, Verdict,
+};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -23,7 +25,7 @@ pub(crate) enum Reached {
     /// A whole reply.
     Whole(Reply),
     /// A stream that has begun.
-    Stream(Begun),
+    Stream(Box<Begun>),
 }
 
 /// A stream whose first event is there.
@@ -68,7 +70,10 @@ impl Run {
             }
             let remaining = deadline.map(|at| at.saturating_sub(self.x.now()));
             if remaining.is_some_and(|left| left.is_zero()) {
-                return Err(Refusal::Failed(Fault::new(ErrorCode::DeadlineExceeded, "the deadline of the route passed")));
+                return Err(Refusal::Failed(Fault::new(
+                    ErrorCode::DeadlineExceeded,
+                    "the deadline of the route passed",
+                )));
             }
             self.begin_attempt(&pick.target, pick.path);
             self.x.target = Some(Arc::clone(&pick.target));
@@ -83,7 +88,9 @@ impl Run {
             let answer = upstream.send(call).await;
             match self.taken(&pick.target, answer, wants).await {
                 Ok(reached) => return Ok(reached),
-                Err(failure) => self.fail_attempt(&pick.target, failure.cause, failure.retry_after, Some(failure.detail)),
+                Err(failure) => {
+                    self.fail_attempt(&pick.target, failure.cause, failure.retry_after, Some(failure.detail))
+                }
             }
         }
     }
@@ -91,7 +98,9 @@ impl Run {
     /// Asks the route for the next target. A target whose breaker is open is not allowed.
     fn ask(&self, route: &dyn Route) -> Option<crate::Pick> {
         let now = self.x.now();
-        let allows = |target: &Target| target.provider.is_available && target.breaker.allows(&self.x.plan.breaker, now).allows();
+        let allows = |target: &Target| {
+            target.provider.is_available && target.breaker.allows(&self.x.plan.breaker, now).allows()
+        };
         let attempts: Vec<&Attempt> = self.x.trace.attempts.iter().collect();
         route.next(Ask {
             request: &self.x.request,
@@ -124,11 +133,22 @@ impl Run {
         });
     }
 
-    fn fail_attempt(&mut self, target: &Target, cause: Cause, retry_after: Option<Duration>, detail: Option<String>) {
+    fn fail_attempt(
+        &mut self,
+        target: &Target,
+        cause: Cause,
+        retry_after: Option<Duration>,
+        detail: Option<String>,
+    ) {
         let (elapsed, now) = (self.x.elapsed(), self.x.now());
         if matches!(
             cause,
-            Cause::Connect | Cause::Timeout | Cause::Overloaded | Cause::ServerError | Cause::Broken | Cause::Invalid
+            Cause::Connect
+                | Cause::Timeout
+                | Cause::Overloaded
+                | Cause::ServerError
+                | Cause::Broken
+                | Cause::Invalid
         ) {
             target.breaker.failed(&self.x.plan.breaker, now);
         }
@@ -153,10 +173,10 @@ impl Run {
         let mut x = self.x.clone();
         x.attempt = x.trace.attempts.last().cloned();
         for step in steps {
-            crate::run::set_scene(&mut x, step);
             let mut takes_part = step.mode != weir_message::Mode::Off;
             for when in &step.whens {
-                match when.eval_bool(&x.view(), &*x.plan.services) {
+                x.params = Arc::clone(&when.params);
+                match when.expression.eval_bool(&x.view(), &*x.plan.services) {
                     Ok(yes) => takes_part &= yes,
                     Err(fault) => return Ok(Some(format!("{}: when: {fault}", step.name))),
                 }
@@ -167,6 +187,7 @@ impl Run {
             if step.declares.needs.has(crate::Needs::BODY) {
                 weir_dialect::decode(&mut x.request).map_err(Refusal::Failed)?;
             }
+            crate::run::set_scene(&mut x, step);
             let (mut slot, mut notes) = (None, Notes::default());
             let clock = Arc::clone(&x.gateway.clock);
             let visit = crate::Visit { exchange: &mut x, slot: &mut slot, notes: &mut notes };
@@ -244,6 +265,7 @@ impl Run {
         if answer.status >= 400 {
             let body = read_some(&mut answer, ERROR_LIMIT).await;
             let error = weir_dialect::provider_error(dialect, answer.status, &answer.headers, &body);
+            self.said = Some(error.excerpt.clone());
             return Err(Failure {
                 cause: error.cause,
                 retry_after: error.retry_after,
@@ -256,7 +278,8 @@ impl Run {
             reply.headers = answer.headers;
             if wants.reply_decoded {
                 // Read in full where a stage reads it, so that a reply that cannot be read moves on to another target.
-                weir_dialect::decode_reply(&mut reply, dialect, self.x.request.operation).map_err(Failure::invalid)?;
+                weir_dialect::decode_reply(&mut reply, dialect, self.x.request.operation)
+                    .map_err(Failure::invalid)?;
             } else if wants.usage {
                 let summary = weir_dialect::read_reply_usage(&reply, dialect).map_err(Failure::invalid)?;
                 reply.usage = summary.usage;
@@ -293,14 +316,17 @@ impl Run {
                     return Err(Failure {
                         cause: error.cause,
                         retry_after: error.retry_after,
-                        detail: format!("{} told an error in its stream: {}", target.provider.name, error.excerpt),
+                        detail: format!(
+                            "{} told an error in its stream: {}",
+                            target.provider.name, error.excerpt
+                        ),
                     });
                 }
                 Some(_) => break,
             }
         }
         target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
-        Ok(Reached::Stream(begun))
+        Ok(Reached::Stream(Box::new(begun)))
     }
 
     /// Why no target is left to try, for the client.
@@ -330,10 +356,20 @@ impl Run {
             Cause::Cancelled => "the request was cancelled",
             Cause::Deadline => "the deadline passed",
         };
-        let mut fault = Fault::new(cause.error_code(), message);
+        // What the provider said of a request that it rejects helps the client; but where a guard reads replies, text that it
+        // did not see is not passed on.
+        let guarded = self.x.plan.pipelines.get(self.pipeline).is_none_or(|pipeline| pipeline.guards_replies);
+        let mut fault = match (&self.said, cause) {
+            (Some(said), Cause::Rejected | Cause::ContextTooLong) if !guarded => {
+                Fault::new(cause.error_code(), format!("{message}: {said}"))
+            }
+            _ => Fault::new(cause.error_code(), message),
+        };
         fault.retry_after = last.retry_after;
         fault.detail.clone_from(&self.x.trace.detail);
-        if let (Cause::Rejected | Cause::ContentFiltered | Cause::ContextTooLong, Some(status)) = (cause, last.status) {
+        if let (Cause::Rejected | Cause::ContentFiltered | Cause::ContextTooLong, Some(status)) =
+            (cause, last.status)
+        {
             fault.status = Some(status);
         }
         Refusal::Failed(fault)
@@ -449,7 +485,8 @@ fn stays_here(name: &HeaderName) -> bool {
 fn outgoing_headers(request: &Request, provider: &Provider, decode: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + provider.headers.len() + 2);
     for (name, value) in &request.headers {
-        if !stays_here(name) && !(decode && name == header::ACCEPT_ENCODING) {
+        let stays = stays_here(name) || (decode && name == header::ACCEPT_ENCODING);
+        if !stays {
             headers.append(name.clone(), value.clone());
         }
     }
@@ -458,7 +495,9 @@ fn outgoing_headers(request: &Request, provider: &Provider, decode: bool) -> Hea
     }
     let credential = match &provider.auth {
         AuthScheme::None => None,
-        AuthScheme::Bearer => provider.credential.header("Bearer ").map(|value| (header::AUTHORIZATION, value)),
+        AuthScheme::Bearer => {
+            provider.credential.header("Bearer ").map(|value| (header::AUTHORIZATION, value))
+        }
         AuthScheme::Header(name) => provider.credential.header("").map(|value| (name.clone(), value)),
     };
     headers.extend(credential.map(|(name, value)| (Some(name), value)));

@@ -1,7 +1,8 @@
 //! Stages whose body is a CEL expression: a guard's condition, a route's choice, an observer's value.
 
 use crate::{
-    Ask, CONTINUE, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming, TEXT_OPERATIONS, Target, Verdict, Visit,
+    Ask, CONTINUE, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming, TEXT_OPERATIONS, Target,
+    Verdict, Visit,
 };
 use std::sync::Arc;
 use weir_message::{Denial, ErrorCode};
@@ -86,7 +87,9 @@ impl Stage for CelRoute {
         match self.expression.eval_string_key(&x.view(), &**x.plan.services()) {
             Ok(model) => {
                 if visit.exchange.plan.models().get(&model).is_none() {
-                    return Hook::Done(Verdict::Fault(format!("it names \"{model}\", which is no model of the set")));
+                    return Hook::Done(Verdict::Fault(format!(
+                        "it names \"{model}\", which is no model of the set"
+                    )));
                 }
                 visit.notes.fact("model", model.clone());
                 visit.exchange.routed = Some(Arc::from(model));

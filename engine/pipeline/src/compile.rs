@@ -1,10 +1,10 @@
 //! A policy set to a plan: expressions, scripts and stages compiled, what can be reached checked.
 
-use crate::plan::{DenyAnswer, OnError, Pipeline, Plan, Step};
+use crate::plan::{DenyAnswer, OnError, Pipeline, Plan, Step, When};
 use crate::services::Counting;
 use crate::{
-    Access, AuthScheme, Child, Credential, Endpoint, Fallback, FallbackChild, Http2, Models, Needs, Provider, Registry,
-    Retry, Stage, Target, Timeouts, Weighted, Workbench, cel, reach, rhai,
+    Access, AuthScheme, Child, Credential, Endpoint, Fallback, FallbackChild, Http2, Models, Needs, Provider,
+    Registry, Retry, Stage, Target, Timeouts, Weighted, Workbench, cel, reach, rhai,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -13,10 +13,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_catalog::{Auth, Catalogue, Kind, Price};
 use weir_diagnostic::{Code, Diagnostic, Diagnostics};
-use weir_message::{
-    Caller, Decision, Dialect, Mode, Money, Operation, StageTrace, StatusSet, Verb,
+use weir_message::{Caller, Decision, Dialect, Mode, Money, Operation, StageTrace, StatusSet, Verb};
+use weir_policy::{
+    BodyDecl, FrameDecl, ModelRoute, Named, PolicySet, Secret, SecretValue, StageDecl, TextOrSecret,
 };
-use weir_policy::{BodyDecl, FrameDecl, ModelRoute, Named, PolicySet, Secret, SecretValue, StageDecl, TextOrSecret};
 use weir_script::{Expect, Expression, HookKind, ParamType, ParamTypes, Services};
 use weir_state::{BreakerSettings, KeyRing, KeyRow, State, digest, parse_digest};
 
@@ -74,15 +74,18 @@ impl Compiler<'_> {
         let keys = self.keys();
         let providers = self.providers();
         let models = self.models(&providers);
-        let counted = self.set.models.iter().map(|(name, model)| (name.to_string(), self.tokenizer(model, &models)));
+        let counted =
+            self.set.models.iter().map(|(name, model)| (name.to_string(), self.tokenizer(model, &models)));
         let services: Arc<dyn Services> = Arc::new(Counting::new(counted.collect::<Vec<_>>()));
-        let frames: Vec<(Option<Arc<Expression>>, &FrameDecl)> = self
+        let set_params = Arc::new(serde_json::Value::Object((*self.set.params).clone()));
+        let frames: Vec<(Option<When>, &FrameDecl)> = self
             .set
             .frames
             .iter()
             .map(|frame| {
                 let params = params_of(&self.set.params);
-                (self.condition(frame.when.as_ref(), HookKind::Match, &params), frame)
+                let when = self.condition(frame.when.as_ref(), HookKind::Match, &params);
+                (when.map(|expression| When { expression, params: Arc::clone(&set_params) }), frame)
             })
             .collect();
         let mut pipelines = Vec::new();
@@ -117,7 +120,9 @@ impl Compiler<'_> {
             pipelines.push(Pipeline {
                 name: Arc::clone(&decl.name),
                 when: when.and_then(Arc::into_inner),
-                guards_replies: steps.iter().any(|step| step.verb == Verb::Guard && step.declares.reads_reply),
+                guards_replies: steps
+                    .iter()
+                    .any(|step| step.verb == Verb::Guard && step.declares.reads_reply),
                 needs,
                 deadline: decl.deadline,
                 blank,
@@ -125,7 +130,9 @@ impl Compiler<'_> {
             });
         }
         let eager_body = !pipelines.is_empty()
-            && pipelines.iter().all(|pipeline| pipeline.needs.has(Needs::BODY) || reads_body(pipeline.when.as_ref()));
+            && pipelines
+                .iter()
+                .all(|pipeline| pipeline.needs.has(Needs::BODY) || reads_body(pipeline.when.as_ref()));
         let listeners = self.set.listeners.values().map(|listener| Arc::new(listener.clone())).collect();
         Some(Plan {
             revision: Arc::from(self.set.revision.to_string()),
@@ -137,7 +144,7 @@ impl Compiler<'_> {
             services,
             eager_body,
             breaker: BreakerSettings::default(),
-            no_params: Arc::new(serde_json::Value::Object((*self.set.params).clone())),
+            no_params: set_params,
             no_name: Arc::from(""),
         })
     }
@@ -151,7 +158,8 @@ impl Compiler<'_> {
                     Ok(digest) => Some(digest),
                     Err(error) => {
                         let help = "write `blake3:` and 64 hex digits; `weir key new` makes a key and prints its hash";
-                        let found = Diagnostic::new(Code::BadValue, error.to_string()).at(hash.span).help(help);
+                        let found =
+                            Diagnostic::new(Code::BadValue, error.to_string()).at(hash.span).help(help);
                         self.diagnostics.push(found);
                         None
                     }
@@ -165,11 +173,20 @@ impl Compiler<'_> {
                 key: Some(Arc::clone(name)),
                 user: decl.user.as_deref().map(Arc::from),
                 team: decl.team.as_deref().map(Arc::from),
-                tags: decl.tags.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone())).collect(),
+                tags: decl
+                    .tags
+                    .iter()
+                    .map(|(name, value)| (Arc::from(name.as_str()), value.clone()))
+                    .collect(),
                 claims: serde_json::Map::new(),
                 models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),
             };
-            rows.push(KeyRow { name: Arc::clone(name), digest, caller: Arc::new(caller), disabled: decl.disabled });
+            rows.push(KeyRow {
+                name: Arc::clone(name),
+                digest,
+                caller: Arc::new(caller),
+                disabled: decl.disabled,
+            });
         }
         match KeyRing::new(rows) {
             Ok(ring) => Some(ring),
@@ -288,7 +305,12 @@ impl Compiler<'_> {
         headers
     }
 
-    fn endpoint(&mut self, url: &str, span: weir_diagnostic::Span, decl: &weir_policy::Provider) -> Option<Access> {
+    fn endpoint(
+        &mut self,
+        url: &str,
+        span: weir_diagnostic::Span,
+        decl: &weir_policy::Provider,
+    ) -> Option<Access> {
         let parsed = http::Uri::try_from(url).ok().and_then(|uri| {
             let tls = match uri.scheme_str()? {
                 "https" => true,
@@ -335,7 +357,8 @@ impl Compiler<'_> {
                 .collect();
             let route: Arc<dyn crate::Route> = match decl.value.route {
                 ModelRoute::Weighted => {
-                    let children = targets.into_iter().map(|(weight, target)| (weight, Child::Target(target)));
+                    let children =
+                        targets.into_iter().map(|(weight, target)| (weight, Child::Target(target)));
                     Arc::new(Weighted::new(children.collect(), another_may_mend()))
                 }
                 ModelRoute::Fallback => Arc::new(Fallback {
@@ -360,7 +383,9 @@ impl Compiler<'_> {
         upstream: Option<Arc<str>>,
     ) -> Arc<Target> {
         let row = provider.row.as_deref().and_then(|row| {
-            self.workshop.catalogue.model(row, upstream.as_deref().unwrap_or_else(|| name.trim_end_matches('*')))
+            self.workshop
+                .catalogue
+                .model(row, upstream.as_deref().unwrap_or_else(|| name.trim_end_matches('*')))
         });
         let price = decl.price.map(price_of).or_else(|| row.and_then(|row| row.price));
         let tokenizer = decl
@@ -381,7 +406,9 @@ impl Compiler<'_> {
 
     /// The tokenizer that counts for a model: its own, or its first target's.
     fn tokenizer(&self, model: &Named<weir_policy::Model>, models: &Models) -> Option<Arc<str>> {
-        models.get(&model.name).and_then(|route| route.targets(models).into_iter().find_map(|t| t.tokenizer.clone()))
+        models
+            .get(&model.name)
+            .and_then(|route| route.targets(models).into_iter().find_map(|t| t.tokenizer.clone()))
     }
 
     fn condition(
@@ -394,7 +421,11 @@ impl Compiler<'_> {
             Ok(expression) => {
                 if let Some(weir_script::CelValue::Bool(value)) = expression.constant() {
                     let message = format!("the condition is always {value}");
-                    let help = if *value { "leave it out" } else { "this never takes part; use `mode: off` if so meant" };
+                    let help = if *value {
+                        "leave it out"
+                    } else {
+                        "this never takes part; use `mode: off` if so meant"
+                    };
                     let span = expression.text().span;
                     self.diagnostics.push(Diagnostic::new(Code::NeverHappens, message).at(span).help(help));
                 }
@@ -410,13 +441,21 @@ impl Compiler<'_> {
     fn step(
         &mut self,
         decl: &StageDecl,
-        frame: Option<Arc<Expression>>,
+        frame: Option<When>,
         models: &Models,
         services: &Arc<dyn Services>,
         in_attempt: bool,
     ) -> Option<Step> {
         let params = params_of(&decl.params);
-        let own = self.condition(decl.when.as_ref(), HookKind::Match, &params);
+        let own: Vec<When> = decl
+            .when
+            .iter()
+            .filter_map(|when| {
+                let expression =
+                    self.condition(Some(&when.expr), HookKind::Match, &params_of(&when.params))?;
+                Some(When { expression, params: Arc::new(serde_json::Value::Object((*when.params).clone())) })
+            })
+            .collect();
         let stage = self.stage(decl, &params, models, services, in_attempt)?;
         let declares = stage.declares();
         let attempt =
@@ -491,7 +530,9 @@ impl Compiler<'_> {
                     Verb::Cache | Verb::Transform => {
                         let message = format!("a {} cannot be a CEL expression", decl.verb);
                         let help = "use a built-in, or `rhai:` for a transform";
-                        bench.diagnostics.push(Diagnostic::new(Code::BadStage, message).at(decl.span).help(help));
+                        bench
+                            .diagnostics
+                            .push(Diagnostic::new(Code::BadStage, message).at(decl.span).help(help));
                         None
                     }
                 }
@@ -503,12 +544,16 @@ impl Compiler<'_> {
 
 /// What a request must fail with for another target to be tried, where nothing is said: all that another may mend.
 fn another_may_mend() -> StatusSet {
-    let causes = weir_message::Cause::ALL.iter().copied().filter(|cause| crate::route::mendable(*cause)).collect();
+    let causes =
+        weir_message::Cause::ALL.iter().copied().filter(|cause| crate::route::mendable(*cause)).collect();
     StatusSet { statuses: Vec::new(), classes: Vec::new(), causes }
 }
 
 fn price_of(price: weir_policy::Price) -> Price {
-    #[allow(clippy::cast_possible_truncation, reason = "prices are far below nine billion dollars a million tokens")]
+    #[allow(
+        clippy::cast_possible_truncation,
+        reason = "prices are far below nine billion dollars a million tokens"
+    )]
     let money = |dollars: f64| Money::from_nanos((dollars * 1e9).round() as i64);
     Price {
         input: money(price.input),
@@ -598,7 +643,9 @@ fn fingerprint(decl: &StageDecl) -> [u8; 32] {
         BodyDecl::Rhai(text) => add(&text.text),
     }
     add(&decl.with.to_json().to_string());
-    add(decl.when.as_ref().map_or("", |when| &when.text));
+    for when in &decl.when {
+        add(&when.expr.text);
+    }
     add(&serde_json::Value::Object((*decl.params).clone()).to_string());
     for inner in &decl.attempt {
         hasher.update(&fingerprint(inner));

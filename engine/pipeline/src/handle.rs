@@ -16,7 +16,11 @@ pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Reques
     if request.operation == Operation::Model {
         return models(gateway, &plan, &request);
     }
-    let read = if plan.eager_body { weir_dialect::decode(&mut request) } else { weir_dialect::read_head(&mut request) };
+    let read = if plan.eager_body {
+        weir_dialect::decode(&mut request)
+    } else {
+        weir_dialect::read_head(&mut request)
+    };
     if let Err(fault) = read {
         return refuse(Some(&plan), request.dialect, &request.id, &fault);
     }
@@ -35,7 +39,12 @@ pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Reques
 
 async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
     let Some(pipeline) = plan.pipelines.get(run.pipeline) else {
-        return refuse(Some(plan), run.x.request.dialect, &run.x.request.id, &Fault::new(ErrorCode::Internal, "no such pipeline"));
+        return refuse(
+            Some(plan),
+            run.x.request.dialect,
+            &run.x.request.id,
+            &Fault::new(ErrorCode::Internal, "no such pipeline"),
+        );
     };
     run.x.trace.pipeline = Arc::clone(&pipeline.name);
     run.x.trace.stages.clone_from(&pipeline.blank);
@@ -308,7 +317,9 @@ fn timing(headers: &mut HeaderMap, x: &Exchange) {
 
 /// A name as `server-timing` takes it (an HTTP token).
 fn token(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
+        .collect()
 }
 
 /// The models of the plan that the caller may ask for.
@@ -325,9 +336,11 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
         None => weir_dialect::models_list(names.iter().map(|name| &**name), seconds),
         Some(id) => {
             let known = names.iter().any(|name| **name == *id)
-                || (plan.models.get(&id).is_some() && request.caller.as_ref().is_none_or(|caller| allows(caller, &id)));
+                || (plan.models.get(&id).is_some()
+                    && request.caller.as_ref().is_none_or(|caller| allows(caller, &id)));
             if !known {
-                let fault = Fault::new(ErrorCode::UnknownModel, "the policy knows no model of this name").param("model");
+                let fault = Fault::new(ErrorCode::UnknownModel, "the policy knows no model of this name")
+                    .param("model");
                 return refuse(Some(plan), request.dialect, &request.id, &fault);
             }
             weir_dialect::model_one(&id, seconds)

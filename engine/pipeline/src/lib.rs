@@ -15,11 +15,10 @@ mod plan;
 mod provider;
 mod reach;
 mod refuse;
-mod response;
 mod registry;
+mod response;
 mod rhai;
 mod route;
-mod view;
 mod run;
 mod services;
 mod settle;
@@ -28,6 +27,7 @@ mod stage;
 mod stream;
 mod up;
 mod upstream;
+mod view;
 mod windows;
 
 pub use clock::{Clock, SystemClock};
@@ -41,6 +41,9 @@ pub use refuse::refuse;
 pub use registry::{Registry, Workbench};
 pub use response::{Response, ResponseBody};
 pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Retry, Route, Target, Weighted};
-pub use stage::{CONTINUE, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit};
+pub use stage::{
+    CONTINUE, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit,
+};
 pub use stream::{Flow, StreamStage, StreamVerdict};
 pub use upstream::{Answer, Call, CallError, Timeouts, Upstream};
+pub use windows::{HELD_LIMIT, Hold, Window, WindowFlow, WindowJudge, Windows};

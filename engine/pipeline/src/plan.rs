@@ -50,7 +50,7 @@ pub(crate) struct Step {
     pub declares: crate::Declares,
     pub mode: Mode,
     /// All must hold for it to take part: its frame's, its own.
-    pub whens: Vec<Arc<Expression>>,
+    pub whens: Vec<When>,
     pub sample: Option<f64>,
     pub timeout: Duration,
     pub on_error: OnError,
@@ -59,6 +59,13 @@ pub(crate) struct Step {
     pub below: [u8; 32],
     /// For a route: run once per attempt.
     pub attempt: Vec<Step>,
+}
+
+/// A condition, and what it reads as `params`.
+#[derive(Clone)]
+pub(crate) struct When {
+    pub expression: Arc<Expression>,
+    pub params: Arc<serde_json::Value>,
 }
 
 /// What becomes of a request when a stage could not decide.
@@ -130,7 +137,9 @@ impl Plan {
     /// Who sends a request with these headers to this listener: `None` if the listener identifies nobody or the client shows
     /// no credential; a fault if it shows a wrong one.
     pub fn identify(&self, listener: &str, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Fault> {
-        let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else { return Ok(None) };
+        let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else {
+            return Ok(None);
+        };
         if listener.value.identify.is_empty() {
             return Ok(None);
         }

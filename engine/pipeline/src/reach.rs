@@ -54,11 +54,15 @@ fn blind_guards(when: Option<&Expression>, decls: &[&StageDecl], steps: &[Step],
             .iter()
             .filter(|operation| !reads.contains(operation))
             .filter(|operation| when.is_none_or(|when| when.may_hold_for(**operation)))
-            .filter(|operation| step.whens.iter().all(|when| when.may_hold_for(**operation)))
+            .filter(|operation| step.whens.iter().all(|when| when.expression.may_hold_for(**operation)))
             .map(|operation| operation.name())
             .collect();
         if !blind.is_empty() {
-            let message = format!("the guard `{}` cannot read {} requests, which can pass it", step.name, blind.join(" and "));
+            let message = format!(
+                "the guard `{}` cannot read {} requests, which can pass it",
+                step.name,
+                blind.join(" and ")
+            );
             found.push(Diagnostic::new(Code::BlindGuard, message).at(decl.span).help(
                 "narrow the pipeline's `when` to operations that it reads, or say `unread: pass` on the guard",
             ));
@@ -67,14 +71,19 @@ fn blind_guards(when: Option<&Expression>, decls: &[&StageDecl], steps: &[Step],
 }
 
 fn caches(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    for (n, cache) in steps.iter().enumerate().filter(|(_, step)| step.verb == Verb::Cache && step.mode != Mode::Off) {
+    for (n, cache) in
+        steps.iter().enumerate().filter(|(_, step)| step.verb == Verb::Cache && step.mode != Mode::Off)
+    {
         for (decl, step) in decls.iter().zip(steps).skip(n + 1) {
             if step.verb != Verb::Guard || step.mode != Mode::Enforce {
                 continue;
             }
             let Some(cache_decl) = decls.get(n) else { continue };
             if step.declares.edits_request {
-                let message = format!("the cache `{}` stores text before the guard `{}` cleans it", cache.name, step.name);
+                let message = format!(
+                    "the cache `{}` stores text before the guard `{}` cleans it",
+                    cache.name, step.name
+                );
                 found.push(
                     Diagnostic::new(Code::CacheBeforePii, message)
                         .at(cache_decl.span)
@@ -82,7 +91,8 @@ fn caches(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
                         .help("move the cache below the guard"),
                 );
             } else if step.declares.judges_request && !decl.on_hit_skip {
-                let message = format!("a hit of the cache `{}` would skip the guard `{}`", cache.name, step.name);
+                let message =
+                    format!("a hit of the cache `{}` would skip the guard `{}`", cache.name, step.name);
                 found.push(
                     Diagnostic::new(Code::GuardBelowCache, message)
                         .at(decl.span)
@@ -99,11 +109,14 @@ fn streams(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
     for (decl, step) in decls.iter().zip(steps) {
         let whole = step.declares.streaming == crate::Streaming::Whole;
         if whole && step.verb == Verb::Transform && !decl.stream_whole {
-            let message = format!("the transform `{}` works on whole replies and does not say what it does with streams", step.name);
+            let message = format!(
+                "the transform `{}` works on whole replies and does not say what it does with streams",
+                step.name
+            );
             found.push(
-                Diagnostic::new(Code::StreamNeedsWhole, message)
-                    .at(decl.span)
-                    .help("say `stream: whole` to hold streams back until their end, or define `fn event(e)`"),
+                Diagnostic::new(Code::StreamNeedsWhole, message).at(decl.span).help(
+                    "say `stream: whole` to hold streams back until their end, or define `fn event(e)`",
+                ),
             );
         }
     }
@@ -113,8 +126,13 @@ fn shadows(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
     let observed = steps.iter().any(|step| step.verb == Verb::Observe && step.mode != Mode::Off);
     for (decl, step) in decls.iter().zip(steps) {
         if step.mode == Mode::Shadow && !observed {
-            let message = format!("the stage `{}` is in shadow, and no stage observes what it would have done", step.name);
-            found.push(Diagnostic::new(Code::UnseenShadow, message).at(decl.span).help("add `- observe: log`"));
+            let message = format!(
+                "the stage `{}` is in shadow, and no stage observes what it would have done",
+                step.name
+            );
+            found.push(
+                Diagnostic::new(Code::UnseenShadow, message).at(decl.span).help("add `- observe: log`"),
+            );
         }
     }
 }
@@ -125,14 +143,20 @@ fn order(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
     for (n, (decl, step)) in decls.iter().zip(steps).enumerate() {
         if step.verb == Verb::Route && n != last {
             let message = format!("the route `{}` is not the last stage", step.name);
-            let help = "what stands below a route is never reached; move it above, or into the route's `attempt:`";
+            let help =
+                "what stands below a route is never reached; move it above, or into the route's `attempt:`";
             found.push(Diagnostic::new(Code::Misplaced, message).at(decl.span).help(help));
         }
         for (inner_decl, inner) in decl.attempt.iter().zip(&step.attempt) {
             let why = match inner.verb {
-                Verb::Cache | Verb::Observe | Verb::Route => format!("a {} cannot stand in `attempt:`", inner.verb),
+                Verb::Cache | Verb::Observe | Verb::Route => {
+                    format!("a {} cannot stand in `attempt:`", inner.verb)
+                }
                 Verb::Guard | Verb::Transform if inner.declares.reads_reply => {
-                    format!("`{}` works on replies; stages in `attempt:` see the request of one attempt", inner.name)
+                    format!(
+                        "`{}` works on replies; stages in `attempt:` see the request of one attempt",
+                        inner.name
+                    )
                 }
                 Verb::Guard | Verb::Transform => continue,
             };

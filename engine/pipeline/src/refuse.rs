@@ -2,9 +2,9 @@
 
 use crate::{Exchange, Plan, Refusal, Response, ResponseBody};
 use bytes::Bytes;
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
-use bytes::BytesMut;
 use weir_dialect::{ErrorBody, StreamEncoder};
 use weir_message::{Block, BlockKind, Denial, DenyAs, Dialect, Event, Fault, Finish, Reply};
 
@@ -55,8 +55,11 @@ pub(crate) fn in_stream(encoder: &StreamEncoder, request_id: &str, refusal: &Ref
     match refusal {
         Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
             let block = Block { choice: 0, kind: BlockKind::Text, index: 0 };
-            let events =
-                [encoder.text(block, &denial.message), encoder.finish(0, Finish::ContentFilter), encoder.done()];
+            let events = [
+                encoder.text(block, &denial.message),
+                encoder.finish(0, Finish::ContentFilter),
+                encoder.done(),
+            ];
             events.iter().map(Event::outgoing).collect()
         }
         Refusal::Denied(denial) => vec![encoder.error(&error_of(denial, request_id)).outgoing()],
@@ -91,7 +94,13 @@ fn seconds(x: &Exchange) -> u64 {
 }
 
 fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {
-    ErrorBody { code: &denial.code, kind: kind_of(denial.status), message: &denial.message, param: None, request_id }
+    ErrorBody {
+        code: &denial.code,
+        kind: kind_of(denial.status),
+        message: &denial.message,
+        param: None,
+        request_id,
+    }
 }
 
 /// Writes a refusal into the record.

@@ -36,7 +36,10 @@ pub struct Workbench<'a> {
 
 impl Workbench<'_> {
     /// The settings of a stage, from its `with:`.
-    pub fn settings<T: serde::de::DeserializeOwned + schemars::JsonSchema>(&mut self, decl: &StageDecl) -> Option<T> {
+    pub fn settings<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+        &mut self,
+        decl: &StageDecl,
+    ) -> Option<T> {
         bind(&decl.with, self.diagnostics)
     }
 

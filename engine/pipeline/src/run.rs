@@ -1,6 +1,6 @@
 //! One request through one pipeline: down through the stages, out to a target, up again, and to its end.
 
-use crate::plan::{OnError, Pipeline, Step};
+use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
 use crate::{Exchange, Hook, Notes, Plan, Refusal, Slot, Verdict, Visit};
 use futures::future::{BoxFuture, Either, select};
@@ -23,6 +23,8 @@ pub(crate) struct Run {
     pub shadows: Vec<Option<Shadow>>,
     /// The request as `attempt:` stages changed it, for the attempt about to be made.
     pub attempt_request: Option<Box<Request>>,
+    /// What the last provider said in its error.
+    pub said: Option<String>,
     ended: bool,
 }
 
@@ -39,7 +41,16 @@ pub(crate) enum Down {
 impl Run {
     pub(crate) fn new(x: Exchange, pipeline: usize) -> Self {
         let steps = x.plan.pipelines.get(pipeline).map_or(0, |pipeline| pipeline.steps.len());
-        let mut run = Self { x, pipeline, slots: Vec::new(), entered: Vec::new(), shadows: Vec::new(), attempt_request: None, ended: false };
+        let mut run = Self {
+            x,
+            pipeline,
+            slots: Vec::new(),
+            entered: Vec::new(),
+            shadows: Vec::new(),
+            attempt_request: None,
+            said: None,
+            ended: false,
+        };
         run.slots.resize_with(steps, || None);
         run.entered.resize(steps, false);
         if run.pipeline().is_some_and(|p| p.steps.iter().any(|step| step.mode == Mode::Shadow)) {
@@ -106,8 +117,12 @@ impl Run {
             let took = self.x.now().saturating_sub(before);
             match verdict {
                 Verdict::Continue => {
-                    let decision = if self.x.request.edits() > edits { Decision::Edited } else { Decision::Passed };
-                    self.note(n, decision, took, notes);
+                    let edited = self.x.request.edits() > edits;
+                    self.note(n, if edited { Decision::Edited } else { Decision::Passed }, took, notes);
+                    // A change by pointer leaves nothing decoded; what is below reads the request as it is now.
+                    if edited && let Err(fault) = weir_dialect::decode(&mut self.x.request) {
+                        return Down::Refused(Refusal::Failed(fault));
+                    }
                 }
                 Verdict::Answer(reply) => {
                     self.note(n, Decision::Answered, took, notes);
@@ -200,8 +215,8 @@ impl Run {
         if step.whens.is_empty() {
             return Ok(true);
         }
-        self.x.params = Arc::clone(&step.params);
-        for when in &step.whens {
+        for When { expression: when, params } in &step.whens {
+            self.x.params = Arc::clone(params);
             if when.reads().meets(Reads::BODY | Reads::TOKENS) {
                 weir_dialect::decode(&mut self.x.request).map_err(|fault| fault.message.to_string())?;
             }
@@ -215,7 +230,14 @@ impl Run {
     }
 
     /// Records a denial as the policy wants it to read.
-    pub(crate) fn deny(&mut self, n: usize, step: &Step, denial: Denial, took: Duration, notes: Notes) -> Refusal {
+    pub(crate) fn deny(
+        &mut self,
+        n: usize,
+        step: &Step,
+        denial: Denial,
+        took: Duration,
+        notes: Notes,
+    ) -> Refusal {
         self.note(n, Decision::Denied, took, notes);
         Refusal::Denied(dressed(step, denial))
     }
@@ -318,12 +340,19 @@ pub(crate) fn dressed(step: &Step, mut denial: Denial) -> Denial {
 
 /// The refusal when a stage could not decide.
 pub(crate) fn unavailable(step: &Step, reason: &str) -> Refusal {
-    let message = format!("the stage \"{}\" could not do its work, and the policy refuses requests then", step.name);
-    Refusal::Failed(Fault::new(ErrorCode::StageUnavailable, message).detail(format!("{}: {reason}", step.name)))
+    let message =
+        format!("the stage \"{}\" could not do its work, and the policy refuses requests then", step.name);
+    Refusal::Failed(
+        Fault::new(ErrorCode::StageUnavailable, message).detail(format!("{}: {reason}", step.name)),
+    )
 }
 
 /// A hook's future within its time.
-pub(crate) async fn within(clock: &dyn crate::Clock, timeout: Duration, future: BoxFuture<'_, Verdict>) -> Verdict {
+pub(crate) async fn within(
+    clock: &dyn crate::Clock,
+    timeout: Duration,
+    future: BoxFuture<'_, Verdict>,
+) -> Verdict {
     match select(future, clock.sleep(timeout)).await {
         Either::Left((verdict, _)) => verdict,
         Either::Right(_) => Verdict::Fault(format!("no decision within {} ms", timeout.as_millis())),
@@ -337,8 +366,11 @@ pub(crate) fn matches(plan: &Plan, pipeline: &Pipeline, x: &mut Exchange) -> Res
         weir_dialect::decode(&mut x.request)?;
     }
     when.eval_bool(&x.view(), &*plan.services).map_err(|fault| {
-        Fault::new(ErrorCode::StageUnavailable, format!("the condition of pipeline \"{}\" could not be decided", pipeline.name))
-            .detail(fault.to_string())
+        Fault::new(
+            ErrorCode::StageUnavailable,
+            format!("the condition of pipeline \"{}\" could not be decided", pipeline.name),
+        )
+        .detail(fault.to_string())
     })
 }
 

@@ -21,11 +21,14 @@ pub(crate) struct Counting {
 impl Counting {
     /// Counters for models (names or patterns) by the names of their tokenizers; a model without one is estimated.
     pub(crate) fn new(models: impl IntoIterator<Item = (String, Option<Arc<str>>)>) -> Self {
-        let (mut by_model, mut by_prefix) = (AHashMap::new(), Vec::new());
+        let mut by_model = AHashMap::new();
+        let mut by_prefix: Vec<(Arc<str>, TokenCounter)> = Vec::new();
         for (name, tokenizer) in models {
-            let Some(counter) = tokenizer.and_then(|name| TokenCounter::for_tokenizer(&name)) else { continue };
+            let Some(counter) = tokenizer.and_then(|name| TokenCounter::for_tokenizer(&name)) else {
+                continue;
+            };
             match name.strip_suffix('*') {
-                Some(prefix) => by_prefix.push((Arc::from(prefix), counter)),
+                Some(prefix) => by_prefix.push((Arc::<str>::from(prefix), counter)),
                 None => drop(by_model.insert(Arc::from(name), counter)),
             }
         }
@@ -35,7 +38,8 @@ impl Counting {
 
     /// The counter for a model; an estimate if its tokenizer is not known.
     pub(crate) fn of(&self, model: &str) -> TokenCounter {
-        let by_prefix = || self.by_prefix.iter().find(|(prefix, _)| model.starts_with(&**prefix)).map(|(_, c)| *c);
+        let by_prefix =
+            || self.by_prefix.iter().find(|(prefix, _)| model.starts_with(&**prefix)).map(|(_, c)| *c);
         self.by_model.get(model).copied().or_else(by_prefix).unwrap_or_else(TokenCounter::estimate)
     }
 

@@ -8,12 +8,12 @@ impl Run {
     /// Books the attempt under way: usage, cost, how long it took. Booked once; later calls change nothing.
     pub(crate) fn settle_attempt(&mut self, usage: Usage, cause: Option<Cause>) {
         let elapsed = self.x.elapsed();
-        let price = self.x.target.as_ref().and_then(|target| target.price.clone());
+        let price = self.x.target.as_ref().and_then(|target| target.price);
         let Some(attempt) = self.x.trace.attempts.last_mut() else { return };
         if attempt.usage.is_some() {
             return;
         }
-        let cost = price.map(|price| price.cost(&usage));
+        let cost = price.map(|price| price.of(&usage));
         attempt.usage = Some(usage);
         attempt.cost = cost;
         attempt.took = Some(elapsed.saturating_sub(attempt.began));

@@ -57,8 +57,12 @@ impl Shadow {
         });
         copy.x.space = Space::Shadow;
         set_scene(&mut copy.x, step);
-        let mut shadow =
-            Self { state: State::Gone, decision: Decision::NotReached, took: Duration::ZERO, notes: Notes::default() };
+        let mut shadow = Self {
+            state: State::Gone,
+            decision: Decision::NotReached,
+            took: Duration::ZERO,
+            notes: Notes::default(),
+        };
         shadow.start(copy, Arc::clone(&step.stage), Which::Request);
         shadow
     }
@@ -151,16 +155,19 @@ impl Shadow {
 async fn run(mut copy: Box<Copy>, stage: Arc<dyn Stage>, which: Which) -> Box<Copy> {
     let before = copy.x.now();
     let edits = edits(&copy.x);
-    let Copy { x, slot, notes, verdict, .. } = &mut *copy;
-    let visit = Visit { exchange: x, slot, notes };
-    let hook = match which {
-        Which::Request => stage.request(visit),
-        Which::Reply => stage.reply(visit),
+    let said = {
+        let Copy { x, slot, notes, .. } = &mut *copy;
+        let visit = Visit { exchange: x, slot, notes };
+        let hook = match which {
+            Which::Request => stage.request(visit),
+            Which::Reply => stage.reply(visit),
+        };
+        match hook {
+            Hook::Done(verdict) => verdict,
+            Hook::Wait(future) => future.await,
+        }
     };
-    *verdict = match hook {
-        Hook::Done(verdict) => verdict,
-        Hook::Wait(future) => future.await,
-    };
+    copy.verdict = said;
     copy.took = copy.x.now().saturating_sub(before);
     copy.edited = self::edits(&copy.x) > edits;
     copy

@@ -65,7 +65,10 @@ enum LinkKind {
     /// Held whole until the end.
     Whole { collector: Option<Collector>, held: Vec<Event> },
     /// A shadow that looks at copies in a task of its own.
-    Shadow { copies: tokio::sync::mpsc::UnboundedSender<Event>, said: futures::channel::oneshot::Receiver<ShadowSaid> },
+    Shadow {
+        copies: tokio::sync::mpsc::UnboundedSender<Event>,
+        said: futures::channel::oneshot::Receiver<ShadowSaid>,
+    },
     /// Passed over after a fault.
     Out,
 }
@@ -79,7 +82,13 @@ struct ShadowSaid {
 
 impl Up {
     /// Lines up the stages that look at the stream, the innermost first.
-    pub(crate) fn new(mut run: Box<Run>, begun: Begun, steps: &[Step], hide_usage: bool, deadline: Option<Duration>) -> Self {
+    pub(crate) fn new(
+        mut run: Box<Run>,
+        begun: Box<Begun>,
+        steps: &[Step],
+        hide_usage: bool,
+        deadline: Option<Duration>,
+    ) -> Self {
         let plan = run.plan();
         let (dialect, operation) = (run.x.request.dialect, run.x.request.operation);
         let encoder = refuse::encoder(&run.x);
@@ -92,9 +101,10 @@ impl Up {
                     None => continue,
                 },
                 _ if !run.entered.get(n).copied().unwrap_or(false) => continue,
-                (Streaming::Whole, _) => {
-                    LinkKind::Whole { collector: Some(Collector::new(dialect, operation, HELD_LIMIT)), held: Vec::new() }
-                }
+                (Streaming::Whole, _) => LinkKind::Whole {
+                    collector: Some(Collector::new(dialect, operation, HELD_LIMIT)),
+                    held: Vec::new(),
+                },
                 (Streaming::Events, _) => {
                     let mut notes = Notes::default();
                     let stage = run.visit(n, step, &mut notes).and_then(|visit| step.stage.stream(visit));
@@ -166,7 +176,10 @@ impl Up {
                 match futures::future::select(self.body.next(), sleep).await {
                     futures::future::Either::Left((piece, _)) => piece,
                     futures::future::Either::Right(_) => {
-                        return Err(failed(ErrorCode::DeadlineExceeded, "the deadline of the request passed"));
+                        return Err(failed(
+                            ErrorCode::DeadlineExceeded,
+                            "the deadline of the request passed",
+                        ));
                     }
                 }
             }
@@ -189,7 +202,8 @@ impl Up {
                     // Some providers leave out the last marker after the reason to finish.
                     (Phase::Open, Some(_)) => self.close(None).await,
                     (Phase::Open, None) => {
-                        Err(self.upstream_failed(Cause::Broken, "the connection closed before the end".into()))
+                        Err(self
+                            .upstream_failed(Cause::Broken, "the connection closed before the end".into()))
                     }
                 }
             }
@@ -286,7 +300,8 @@ impl Up {
                     Flow::Wait(future) => future.await,
                 };
                 link.took += clock.now().saturating_sub(before);
-                link.edited |= next.iter().any(|event| event.is_edited() || event.raw.as_ptr() != whole.as_ptr());
+                link.edited |=
+                    next.iter().any(|event| event.is_edited() || event.raw.as_ptr() != whole.as_ptr());
                 verdict
             }
         };
@@ -366,9 +381,16 @@ impl Up {
     }
 
     /// Runs a step's whole-reply hook on a stream that was held to its end.
-    async fn whole(&mut self, n: usize, reply: Reply, held: Vec<Event>, next: &mut Vec<Event>) -> Result<(), Refusal> {
+    async fn whole(
+        &mut self,
+        n: usize,
+        reply: Reply,
+        held: Vec<Event>,
+        next: &mut Vec<Event>,
+    ) -> Result<(), Refusal> {
         let plan = Arc::clone(&self.plan);
-        let Some(step) = plan.pipelines.get(self.run.pipeline).and_then(|pipeline| pipeline.steps.get(n)) else {
+        let Some(step) = plan.pipelines.get(self.run.pipeline).and_then(|pipeline| pipeline.steps.get(n))
+        else {
             return Ok(());
         };
         let edits = reply.edits();
@@ -472,7 +494,8 @@ impl Up {
             Cause::Timeout => "the provider paused too long in its stream",
             _ => "the provider's stream ended before its end",
         };
-        let code = if cause == Cause::Timeout { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamBroken };
+        let code =
+            if cause == Cause::Timeout { ErrorCode::UpstreamTimeout } else { ErrorCode::UpstreamBroken };
         Refusal::Failed(Fault::new(code, message).detail(detail))
     }
 }

@@ -152,9 +152,9 @@ impl Models {
 
     /// The route of a model.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Route>> {
-        self.exact
-            .get(name)
-            .or_else(|| self.patterns.iter().find(|(prefix, _)| name.starts_with(&**prefix)).map(|(_, route)| route))
+        self.exact.get(name).or_else(|| {
+            self.patterns.iter().find(|(prefix, _)| name.starts_with(&**prefix)).map(|(_, route)| route)
+        })
     }
 
     /// The names that are no patterns, sorted.
