@@ -61,3 +61,14 @@ fn read<T: DeserializeOwned>(node: &Node, what: &str, diagnostics: &mut Diagnost
         }
     }
 }
+
+impl Node {
+    /// This node as a `T`, its shape having been checked: for a type that reads itself by way of its node because it may be
+    /// written in several ways (a name, or a mapping), where serde's `untagged` would lose the places.
+    ///
+    /// # Errors
+    /// What serde says.
+    pub fn read_as<T: DeserializeOwned>(&self) -> Result<T, String> {
+        T::deserialize(NodeDeserializer(self)).map_err(|error| error.to_string())
+    }
+}

@@ -6,6 +6,7 @@
 //! their names and schemas through [`Builtins`].
 #![forbid(unsafe_code)]
 
+mod arguments;
 mod bind;
 mod deserialize;
 mod expand;

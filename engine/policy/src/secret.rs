@@ -106,6 +106,7 @@ impl Secret {
     ///
     /// # Errors
     /// `missing-secret` where a variable or file is absent, empty, too large, or not text.
+    #[allow(clippy::result_large_err, reason = "asked once per load, never on the way of a request")]
     pub fn resolve(
         &self,
         env: &dyn Fn(&str) -> Option<String>,
@@ -187,6 +188,7 @@ impl TextOrSecret {
     ///
     /// # Errors
     /// `missing-secret`, as for a secret.
+    #[allow(clippy::result_large_err, reason = "asked once per load, never on the way of a request")]
     pub fn resolve(
         &self,
         env: &dyn Fn(&str) -> Option<String>,

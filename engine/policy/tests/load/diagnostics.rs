@@ -3,8 +3,10 @@
 use crate::{loaded, shown};
 use weir_diagnostic::Code;
 
-/// The code, a name for the snapshot, and the files; a file without `weir:` is given it by the first line `# bare`.
-const TABLE: &[(Code, &str, &[(&str, &str)])] = &[
+/// The code, what the set is about, and its files.
+type Row = (Code, &'static str, &'static [(&'static str, &'static str)]);
+
+const TABLE: &[Row] = &[
     (Code::EmptySet, "no files", &[]),
     (Code::BadYaml, "an open quote", &[("a.yaml", "weir: v1\nmodels: { fast: \"x }\n")]),
     (
@@ -45,6 +47,14 @@ const TABLE: &[(Code, &str, &[(&str, &str)])] = &[
         &[(
             "a.yaml",
             "weir: v1\nproviders:\n  lab: { from: echo, basurl: http://x }\npipelines:\n  - pipeline: p\n    stages:\n      - guard: pii\n        wiht: {}\n      - guard: pii\n        with: { find: [email], resore: true }\n      - cache: exact\n        deny: { status: 403 }\n        cel: 'true'\n",
+        )],
+    ),
+    (
+        Code::UnknownField,
+        "in a list of names or mappings",
+        &[(
+            "a.yaml",
+            "weir: v1\npipelines:\n  - pipeline: p\n    stages:\n      - route: fallback\n        with: { to: [ fast, { modle: b, on: [x] }, { model: c, on: x }, 5 ] }\n",
         )],
     ),
     (

@@ -10,7 +10,7 @@ use schemars::{JsonSchema, schema_for};
 use serde::Deserialize;
 use weir_diagnostic::units::{Duration, Rate, Ratio};
 use weir_message::Verb;
-use weir_policy::{Builtins, Catalogue, Environment, Expr, Loaded, Secret, Snapshot, Spanned, load};
+use weir_policy::{Builtins, Catalogue, Environment, Expr, Loaded, Node, Secret, Snapshot, Spanned, load};
 
 /// A stand-in for the registry of built-ins, which lives rooms above.
 pub struct FewStages;
@@ -73,18 +73,34 @@ pub struct FallbackSettings {
 }
 
 /// A model's name, or a model and when to go to it.
-#[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[derive(Debug, JsonSchema)]
+#[schemars(untagged)]
 pub enum Rung {
     /// A model.
-    Name(String),
+    Name(Spanned<String>),
     /// A model and its causes.
-    Full {
-        /// The model.
-        model: String,
-        /// The causes.
-        on: Vec<String>,
-    },
+    Full(FullRung),
+}
+
+/// A model and its causes.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FullRung {
+    /// The model.
+    pub model: Spanned<String>,
+    /// The causes.
+    pub on: Vec<String>,
+}
+
+impl<'de> Deserialize<'de> for Rung {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let node = Node::deserialize(deserializer)?;
+        match node.as_str() {
+            Some(_) => node.read_as().map(Rung::Name),
+            None => node.read_as().map(Rung::Full),
+        }
+        .map_err(serde::de::Error::custom)
+    }
 }
 
 /// Settings of a transform that sets a header.

@@ -97,8 +97,10 @@ fn settings_are_bound_by_the_stage_with_their_places() {
     assert_eq!(rate.tokens.unwrap().count, 100_000);
     assert_eq!(WHOLE.get(rate.per.span_of(7..11).range()), Some("team"));
     let route: FallbackSettings = bind(&chat.stages[4].with, &mut diagnostics).unwrap();
-    assert!(
-        matches!(&route.to[..], [Rung::Name(a), Rung::Full { model, .. }] if a == "fast" && model == "claude")
+    let [Rung::Name(first), Rung::Full(second)] = &route.to[..] else { panic!("{:?}", route.to) };
+    assert_eq!(
+        (WHOLE.get(first.span.range()), WHOLE.get(second.model.span.range())),
+        (Some("fast"), Some("claude"))
     );
     assert_eq!(route.deadline.unwrap().0.as_secs(), 60);
     assert!(diagnostics.is_empty());
