@@ -1,0 +1,225 @@
+//! Runs case files over HTTP: a `weir serve` of its own for each case, the scripted upstream as its own process.
+//!
+//! What cannot be had there is skipped with its reason: another time of day, long waits, a refused connection. Expectations
+//! that read what no client or operator can see (the caller, counters) are counted as unseen.
+
+mod relocate;
+mod trace;
+
+use crate::case::{Case, ClientRequest, FaultSpec, Step};
+use crate::harness::{Gateway, Provider, Set, eventually};
+use crate::outcome::{Came, sent};
+use crate::report::{CaseReport, Outcome, Report};
+use crate::runner::{place, read_file, request_id};
+use crate::upstream::{Reaction, Record};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use weir_message::Request;
+use weir_script::{Expression, Reads, Services};
+
+/// The longest that one case may wait in real time.
+const LONGEST: Duration = Duration::from_secs(2);
+
+/// Runs all cases of these files.
+pub fn run(files: &[PathBuf]) -> Report {
+    let provider = Provider::start();
+    let mut report = Report::default();
+    for file in files {
+        let (mut file_report, cases) = read_file(file);
+        if let Some(cases) = cases {
+            file_report.cases =
+                cases.cases.iter().map(|case| run_case(case, &cases.policy, &provider)).collect();
+        }
+        report.files.push(file_report);
+    }
+    report
+}
+
+/// Tokens are not counted here: expectations that read them are unseen.
+struct NoServices;
+
+impl Services for NoServices {
+    fn count_tokens(&self, _model: &str, text: &str) -> u64 {
+        text.len() as u64 / 4
+    }
+
+    fn request_tokens(&self, request: &Request) -> u64 {
+        request.raw.len() as u64 / 4
+    }
+}
+
+/// Why a case cannot be run over HTTP.
+fn unfit(case: &Case) -> Option<String> {
+    if let Some(why) = case.skip.as_ref().or(case.only_in_process.as_ref()) {
+        return Some(why.clone());
+    }
+    if case.has_time {
+        return Some("needs a time of day of its own".to_owned());
+    }
+    let mut waits = Duration::ZERO;
+    for step in &case.steps {
+        waits += step.wait;
+        for entry in &step.upstream {
+            match entry.fault {
+                Some(FaultSpec::Connect) => return Some("needs a connection that is refused".to_owned()),
+                Some(FaultSpec::Timeout | FaultSpec::Stall) => {
+                    return Some("waits until a timeout".to_owned());
+                }
+                Some(FaultSpec::Cut) | None => {}
+            }
+            waits += entry.delay.map(Into::into).unwrap_or_default();
+        }
+    }
+    (waits > LONGEST).then(|| format!("waits {} s", waits.as_secs_f64()))
+}
+
+/// Whether what an expectation reads can be seen over HTTP.
+fn sees(expression: &Expression) -> bool {
+    let reads = expression.reads();
+    ![Reads::TOKENS, Reads::CALLER, Reads::LIMITS, Reads::NOW].iter().any(|hidden| reads.meets(*hidden))
+}
+
+fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
+    let mut report = CaseReport {
+        note: case.note.to_string(),
+        line: case.line,
+        outcome: Outcome::Pass,
+        reason: None,
+        failures: Vec::new(),
+        unseen: 0,
+        millis: 0.0,
+    };
+    if let Some(why) = unfit(case) {
+        report.outcome = Outcome::Skip;
+        report.reason = Some(why);
+        return report;
+    }
+    let set = Set::new(Some(provider.address));
+    let variables = match relocate::relocate(policy, &set) {
+        Ok(variables) => variables,
+        Err(why) => {
+            report.outcome = Outcome::Error;
+            report.reason = Some(why);
+            return report;
+        }
+    };
+    let variables: Vec<(&str, &str)> =
+        variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    let gateway = Gateway::start_with(set, &[], &variables);
+    let mut n = 0;
+    for (index, step) in case.steps.iter().enumerate() {
+        std::thread::sleep(step.wait);
+        for _ in 0..step.repeat {
+            n += 1;
+            provider.answers(
+                step.upstream.iter().map(|entry| Reaction::Entry(Box::new(entry.clone()))).collect(),
+            );
+            let came = match exchange(&gateway, provider, step, n) {
+                Ok(came) => came,
+                Err(error) => {
+                    report.outcome = Outcome::Error;
+                    report.reason = Some(format!("{}: {error}", place(case, index, n)));
+                    return report;
+                }
+            };
+            let (failures, unseen) = came.judge(step, &place(case, index, n), &NoServices, &sees);
+            report.failures.extend(failures);
+            report.unseen += unseen;
+        }
+        if !report.failures.is_empty() {
+            break;
+        }
+    }
+    if !report.failures.is_empty() {
+        report.outcome = Outcome::Fail;
+    }
+    report
+}
+
+fn exchange(gateway: &Gateway, provider: &Provider, step: &Step, n: usize) -> std::io::Result<Came> {
+    let mut wire = gateway.wire();
+    wire.send(&bytes_of(&step.request))?;
+    let head = wire.head()?;
+    let mut body = Vec::new();
+    match step.leave_after {
+        Some(leave) => {
+            let mut events = 0;
+            while events < leave {
+                let Some(chunk) = wire.chunk()? else { break };
+                events +=
+                    u32::try_from(chunk.windows(2).filter(|w| w == b"\n\n").count()).unwrap_or(u32::MAX);
+                body.extend(chunk);
+            }
+        }
+        None => body = wire.body(&head)?,
+    }
+    drop(wire);
+    let mut headers = HeaderMap::new();
+    for (name, value) in &head.headers {
+        if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+            headers.append(name, value);
+        }
+    }
+    let id = head.header("x-request-id").map_or_else(|| request_id(&step.request, n), str::to_owned);
+    let mut came = Came::new(sent(&step.request, &id), head.status, headers, &Bytes::from(body));
+    // A request that reached no pipeline has no trace.
+    let error = came.client.error.as_ref().map(|error| error.code.as_str());
+    let outside = match error {
+        Some(
+            "no-pipeline" | "unknown-path" | "bad-method" | "invalid-key" | "bad-http" | "bad-request"
+            | "body-too-large",
+        ) => gateway.admin(&format!("/traces/{id}")).status() != 200,
+        _ => came.request.operation == weir_message::Operation::Model,
+    };
+    if !outside {
+        let json = gateway.trace(&id);
+        came.trace = Some(trace::read(&json));
+        came.ledger = Some(trace::ledger(&json));
+    } else {
+        came.trace = Some(came.blank_trace());
+        came.ledger = Some(Came::no_ledger());
+    }
+    let record = settled(provider);
+    came.problems = record.problems;
+    if record.left > 0 {
+        came.problems.push(format!("{} scripted answers were not asked for", record.left));
+    }
+    for call in record.calls {
+        let mut headers = HeaderMap::new();
+        for (name, value) in &call.headers {
+            if let (Ok(name), Ok(value)) = (name.parse::<HeaderName>(), HeaderValue::from_str(value)) {
+                headers.append(name, value);
+            }
+        }
+        let body: serde_json::Value = serde_json::from_str(&call.body).unwrap_or_default();
+        let model = body.get("model").and_then(serde_json::Value::as_str).unwrap_or("").to_owned();
+        let seen = crate::upstream::upstream_call(
+            &call.provider,
+            &model,
+            &call.path,
+            headers,
+            Bytes::from(call.body),
+        );
+        came.upstream.push(seen);
+    }
+    Ok(came)
+}
+
+/// What the providers saw, once every call has ended.
+fn settled(provider: &Provider) -> Record {
+    eventually("the end of all calls", || {
+        let record = provider.seen();
+        record.calls.iter().all(|call| call.is_finished || call.gone_at.is_some()).then_some(record)
+    })
+}
+
+fn bytes_of(request: &ClientRequest) -> Vec<u8> {
+    let pairs: Vec<(&str, &str)> = request
+        .headers
+        .iter()
+        .filter_map(|(name, value)| Some((name.as_str(), value.to_str().ok()?)))
+        .collect();
+    crate::harness::request(request.method.as_str(), &request.path, &pairs, &request.body)
+}
