@@ -21,6 +21,10 @@ const ERROR_LIMIT: usize = 64 << 10;
 const MOST_ATTEMPTS: usize = 64;
 
 /// What a target answered.
+#[allow(
+    clippy::large_enum_variant,
+    reason = "moved once; a box would be an allocation for every whole reply"
+)]
 pub(crate) enum Reached {
     /// A whole reply.
     Whole(Reply),
