@@ -82,6 +82,7 @@ impl ListenerSpec {
     ///
     /// # Errors
     /// The key's secret is missing.
+    #[allow(clippy::result_large_err, reason = "asked once per load, never on the way of a request")]
     pub fn of(
         name: &str,
         listener: &Listener,
@@ -94,7 +95,9 @@ impl ListenerSpec {
                 certificate: root.join(&*tls.certificate),
                 key: match &tls.key {
                     TextOrSecret::Text(path) => TlsKey::File(root.join(path)),
-                    secret @ TextOrSecret::Secret(_) => TlsKey::Pem(secret.resolve(env, root)?.0),
+                    secret @ TextOrSecret::Secret(_) => {
+                        TlsKey::Pem(Arc::from(secret.resolve(env, root)?.expose()))
+                    }
                 },
             }),
         };

@@ -77,7 +77,7 @@ impl Sink for Traces {
             operation: exchange.request.operation.name(),
             model: exchange.request.model().chars().take(128).collect(),
             status: exchange.status,
-            usage: exchange.usage.clone(),
+            usage: exchange.usage,
             cost: exchange.cost,
             trace: within(&exchange.trace),
         });

@@ -23,21 +23,26 @@ pub(crate) fn call_error(stage: Stage, error: &Error) -> CallError {
         (_, ErrorType::InvalidHTTPHeader | ErrorType::InvalidH2 | ErrorType::Custom(_)) => Cause::Invalid,
         _ => Cause::Broken,
     };
-    CallError::new(cause, format!("{}: {}", error.etype().as_str(), reason(error)))
+    CallError::new(cause, detail(error))
 }
 
 /// The failure's own words, without the bytes that a parser quotes.
-fn reason(error: &Error) -> String {
+fn detail(error: &Error) -> String {
+    let mut out = error.etype().as_str().to_owned();
     if *error.etype() == ErrorType::InvalidHTTPHeader {
-        return "the head of the reply cannot be read".to_owned();
+        out.push_str(": the head of the reply cannot be read");
+        return out;
     }
-    let root = error.root_cause().to_string();
-    match &error.context {
-        Some(context) if !root.contains(context.as_str()) => {
-            format!("{} ({})", root.trim(), context.as_str())
-        }
-        _ => root.trim().to_owned(),
+    if let Some(context) = &error.context {
+        out.push_str(": ");
+        out.push_str(context.as_str());
     }
+    let root = error.root_cause();
+    if root.downcast_ref::<Error>().is_none() && root.downcast_ref::<Box<Error>>().is_none() {
+        out.push_str(": ");
+        out.push_str(root.to_string().trim());
+    }
+    out
 }
 
 /// Whether an attempt over a pooled connection may be sent again over a new one: the peer closed the idle connection before

@@ -4,6 +4,7 @@ use super::reload::Reloader;
 use super::settle::Burst;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
@@ -86,8 +87,8 @@ fn next(receiver: &Receiver<Nudge>, reloader: &Reloader) -> Option<Wake> {
 /// tells.
 struct Eyes {
     dir: PathBuf,
-    /// What `dir` led to when last opened.
-    real: Option<PathBuf>,
+    /// What `dir` led to when last opened: the path, and the folder's own number, which is another once it was replaced.
+    real: Option<(PathBuf, u64)>,
     sender: Sender<Nudge>,
     watcher: Option<RecommendedWatcher>,
 }
@@ -99,13 +100,16 @@ impl Eyes {
 
     /// Watches, unless what is watched is still the right folder.
     fn open(&mut self) {
-        let real = self.dir.canonicalize().ok();
+        let real = self.dir.canonicalize().ok().and_then(|real| {
+            let number = real.metadata().ok()?.ino();
+            Some((real, number))
+        });
         if self.watcher.is_some() && real == self.real {
             return;
         }
         self.real.clone_from(&real);
         self.watcher = None;
-        let Some(real) = real else { return };
+        let Some((real, _)) = real else { return };
         let (sender, dir, inside) = (self.sender.clone(), self.dir.clone(), real.clone());
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
             if event.is_ok_and(|event| matters(&event, &dir, &inside)) {
