@@ -65,7 +65,9 @@ impl Run {
             None => requested(&plan, &self.x.request)?,
         };
         let attempt_steps: &[Step] = route_step.map_or(&[], |(_, step)| &step.attempt);
-        let deadline = route.deadline().map(|deadline| self.x.now() + deadline);
+        let of_pipeline = plan.pipelines.get(self.pipeline).and_then(|pipeline| pipeline.deadline);
+        let of_route = route.deadline().map(|deadline| self.x.now() + deadline);
+        let deadline = of_pipeline.map(|deadline| self.x.began + deadline).into_iter().chain(of_route).min();
         loop {
             let pick = if self.x.trace.attempts.len() < MOST_ATTEMPTS { self.ask(route) } else { None };
             let Some(pick) = pick else { return Err(self.exhausted()) };
@@ -76,7 +78,7 @@ impl Run {
             if remaining.is_some_and(|left| left.is_zero()) {
                 return Err(Refusal::Failed(Fault::new(
                     ErrorCode::DeadlineExceeded,
-                    "the deadline of the route passed",
+                    "the deadline of the request passed",
                 )));
             }
             self.begin_attempt(&pick.target, pick.path);

@@ -6,7 +6,7 @@ use crate::{Exchange, Hook, Notes, Plan, Refusal, Slot, Verdict, Visit};
 use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request};
+use weir_message::{Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request, Usage};
 use weir_script::Reads;
 
 /// A request under way. However it ends, dropped included, each stage whose request hook ran gets `end` once and each
@@ -318,6 +318,12 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
+        if !self.ended && self.x.trace.attempts.last().is_some_and(|attempt| attempt.cause.is_none()) {
+            // The client left while a provider worked: what it was sent is booked.
+            let usage =
+                Usage { input: crate::settle::input_tokens(&self.x), counted: true, ..Usage::default() };
+            self.settle_attempt(usage, Some(Cause::Cancelled));
+        }
         self.finish(Outcome::Cancelled);
     }
 }
