@@ -115,7 +115,7 @@ impl<'c> Checker<'c> {
             ExprKind::Negate(inner) => {
                 let (node, ty) = self.node(inner);
                 if !matches!(ty, Type::Any | Type::Int | Type::Double) {
-                    self.mismatch(&inner.at, format!("`-` does not take a {ty}"));
+                    self.mismatch(&inner.at, format!("`-` does not take {ty:#}"));
                 }
                 (Kind::Negate(Box::new(node)), ty)
             }
@@ -148,14 +148,18 @@ impl<'c> Checker<'c> {
                 for (key, value) in entries {
                     let (key_node, key_type) = self.node(key);
                     if !matches!(key_type, Type::Any | Type::String | Type::Int | Type::Uint | Type::Bool) {
-                        self.mismatch(&key.at, format!("a {key_type} cannot be the key of a map"));
+                        self.mismatch(&key.at, format!("{key_type:#} cannot be the key of a map"));
                     }
                     let (value, ty) = self.node(value);
                     inside = Some(inside.map_or(ty, |other| other.join(ty)));
                     nodes.push((key_node, value));
                 }
                 let ty = Type::Map(inside.unwrap_or(Type::Any).forever());
-                if nodes.is_empty() { (Kind::Const(Value::Map(Map::Empty)), ty) } else { (Kind::Map(nodes), ty) }
+                if nodes.is_empty() {
+                    (Kind::Const(Value::Map(Map::Empty)), ty)
+                } else {
+                    (Kind::Map(nodes), ty)
+                }
             }
         };
         (Node { at, kind }, ty)
@@ -169,7 +173,7 @@ impl<'c> Checker<'c> {
     pub(crate) fn wants(&mut self, expr: &Expr, want: Type, why: &str) -> Node {
         let (node, ty) = self.node(expr);
         if ty != want && ty != Type::Any {
-            self.mismatch(&expr.at, format!("this is a {ty}, not a {want}")).cause = Some(why.to_owned());
+            self.mismatch(&expr.at, format!("this is {ty:#}, not {want:#}")).cause = Some(why.to_owned());
         }
         node
     }
@@ -186,7 +190,8 @@ impl<'c> Checker<'c> {
         let Some(root) = root(name) else {
             let hook = self.hook;
             let roots = ROOTS.iter().filter(|root| root.hooks.contains(&hook)).map(|root| root.name);
-            let names: Vec<String> = roots.map(str::to_owned).chain(self.locals.iter().map(|l| l.0.clone())).collect();
+            let names: Vec<String> =
+                roots.map(str::to_owned).chain(self.locals.iter().map(|l| l.0.clone())).collect();
             let help = suggest(name, names.iter().map(String::as_str), "the view has");
             self.report(Code::UnknownReference, &at, format!("`{name}` is not defined")).help = Some(help);
             return Self::lost(&at);
@@ -225,7 +230,9 @@ impl<'c> Checker<'c> {
             Type::Map(inside) => (Kind::Member(Box::new(node), name.text.clone()), *inside),
             Type::Any => (Kind::Member(Box::new(node), name.text.clone()), Type::Any),
             other => {
-                self.mismatch(&name.at, format!("a {other} has no fields"));
+                self.mismatch(&name.at, format!("{other:#} has no fields")).help =
+                    matches!(other, Type::String | Type::List(_))
+                        .then(|| "its length is `.size()`".to_owned());
                 return Self::lost(&at);
             }
         };
@@ -266,13 +273,14 @@ impl<'c> Checker<'c> {
             Type::Map(inside) => (!matches!(key_type, Type::Null | Type::List(_) | Type::Map(_)), *inside),
             Type::Any => (true, Type::Any),
             other => {
-                self.mismatch(&target.at, format!("a {other} has no items")).help =
-                    matches!(other, Type::Object(_)).then(|| "read a field with a dot: `request.model`".to_owned());
+                self.mismatch(&target.at, format!("{other:#} has no items")).help =
+                    matches!(other, Type::Object(_))
+                        .then(|| "read a field with a dot: `request.model`".to_owned());
                 return Self::lost(&at);
             }
         };
         if !fits {
-            self.mismatch(&index.at, format!("a {key_type} is no place in a {ty}"));
+            self.mismatch(&index.at, format!("{key_type:#} is no place in {ty:#}"));
         }
         (Node { at, kind: Kind::Index(Box::new(node), Box::new(key)) }, inside)
     }
@@ -293,16 +301,18 @@ impl<'c> Checker<'c> {
         let ((a, x), (b, y)) = (self.node(left), self.node(right));
         let ty = binary_type(operator, x, y).unwrap_or_else(|| {
             let message = match operator {
-                Operator::In => format!("a {x} is never in a {y}"),
-                Operator::Equal | Operator::NotEqual => format!("a {x} never equals a {y}"),
-                _ => format!("`{}` does not take a {x} and a {y}", operator.sign()),
+                Operator::In => format!("{x:#} is never in {y:#}"),
+                Operator::Equal | Operator::NotEqual => format!("{x:#} never equals {y:#}"),
+                _ => format!("`{}` does not take {x:#} and {y:#}", operator.sign()),
             };
             let help = type_help(x, y);
             self.mismatch(&at, message).help = help;
             match operator {
-                Operator::Add | Operator::Subtract | Operator::Multiply | Operator::Divide | Operator::Modulo => {
-                    Type::Any
-                }
+                Operator::Add
+                | Operator::Subtract
+                | Operator::Multiply
+                | Operator::Divide
+                | Operator::Modulo => Type::Any,
                 _ => Type::Bool,
             }
         });
@@ -341,7 +351,8 @@ impl<'c> Checker<'c> {
                 (true, None) => format!("there is no method `{}`", name.text),
                 (false, None) => format!("there is no function `{}`", name.text),
             };
-            let names = FUNCTIONS.iter().filter(|f| fits_form(f)).map(|f| f.name).chain(MACROS.iter().copied());
+            let names =
+                FUNCTIONS.iter().filter(|f| fits_form(f)).map(|f| f.name).chain(MACROS.iter().copied());
             let help = nearest(&name.text, names).map(|near| format!("did you mean `{near}`?"));
             self.report(Code::UnknownReference, &name.at, message).help =
                 help.or_else(|| Some("`weir schema view` lists all functions".to_owned()));
@@ -357,7 +368,8 @@ impl<'c> Checker<'c> {
             .iter()
             .copied()
             .filter(|f| {
-                f.takes.len() == types.len() && f.takes.iter().zip(&types).all(|(want, have)| takes(*want, *have))
+                f.takes.len() == types.len()
+                    && f.takes.iter().zip(&types).all(|(want, have)| takes(*want, *have))
             })
             .collect();
         let Some(first) = fitting.first() else {
@@ -376,7 +388,8 @@ impl<'c> Checker<'c> {
         self.reads |= first.reads;
         self.varies |= first.reads != Reads::NONE;
         let ty = fitting.iter().map(|f| f.gives).reduce(Type::join).unwrap_or(Type::Any);
-        let constant = first.reads == Reads::NONE && nodes.iter().all(|node| matches!(node.kind, Kind::Const(_)));
+        let constant =
+            first.reads == Reads::NONE && nodes.iter().all(|node| matches!(node.kind, Kind::Const(_)));
         let node = Node { at, kind: Kind::Call(first, nodes) };
         match constant.then(|| constant_value(&node)).flatten() {
             Some(value) => (Node { at: node.at, kind: Kind::Const(value) }, ty),
@@ -388,7 +401,10 @@ impl<'c> Checker<'c> {
         let node = self.wants(text, Type::String, "`matches` looks into a text");
         let ExprKind::Text(source) = &pattern.kind else {
             self.report(Code::BadRegex, &pattern.at, "the pattern of `matches` must be written out").help =
-                Some("patterns are compiled when the set is loaded, so they cannot come from a request".to_owned());
+                Some(
+                    "patterns are compiled when the set is loaded, so they cannot come from a request"
+                        .to_owned(),
+                );
             return Self::lost(&at);
         };
         match Pattern::compile(source) {
@@ -399,7 +415,8 @@ impl<'c> Checker<'c> {
             Err(error) => {
                 let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
                 let last = lines.next_back().unwrap_or("").trim_start_matches("error: ").to_owned();
-                self.report(Code::BadRegex, &pattern.at, "the regular expression does not compile").cause = Some(last);
+                self.report(Code::BadRegex, &pattern.at, "the regular expression does not compile").cause =
+                    Some(last);
                 (Node { at, kind: Kind::Const(Value::Bool(false)) }, Type::Bool)
             }
         }
@@ -433,7 +450,9 @@ fn binary_type(operator: Operator, a: Type, b: Type) -> Option<Type> {
     let any = a == Any || b == Any;
     match operator {
         // Two objects have no equality: what would it compare?
-        Operator::Equal | Operator::NotEqual => (a.meets(b) && !matches!((a, b), (Object(_), Object(_)))).then_some(Bool),
+        Operator::Equal | Operator::NotEqual => {
+            (a.meets(b) && !matches!((a, b), (Object(_), Object(_)))).then_some(Bool)
+        }
         Operator::Less | Operator::LessEqual | Operator::Greater | Operator::GreaterEqual => {
             let ordered = |t: Type| !matches!(t, Type::Null | List(_) | Map(_) | Object(_));
             (ordered(a) && ordered(b) && a.meets(b)).then_some(Bool)
@@ -456,7 +475,8 @@ fn binary_type(operator: Operator, a: Type, b: Type) -> Option<Type> {
             (Int, Int) | (Uint, Uint) | (Double, Double) => Some(a),
             (Timestamp, Duration) => Some(Timestamp),
             (Timestamp, Timestamp) | (Duration, Duration) => Some(Duration),
-            _ if any => addable(a, b).filter(|_| !matches!((a, b), (String | Bytes | List(_), _) | (_, String | Bytes | List(_)))),
+            _ if any => addable(a, b)
+                .filter(|_| !matches!((a, b), (String | Bytes | List(_), _) | (_, String | Bytes | List(_)))),
             _ => None,
         },
         Operator::Multiply | Operator::Divide => match (a, b) {
@@ -480,7 +500,9 @@ fn addable(a: Type, b: Type) -> Option<Type> {
 fn type_help(a: Type, b: Type) -> Option<String> {
     let has = |t: Type| a == t || b == t;
     if [a, b].iter().any(|t| matches!(t, Type::Object(def) if def.name == "provider")) {
-        return ATTEMPT.field("provider").map(|_| "compare its name: `attempt.provider.name == \"…\"`".to_owned());
+        return ATTEMPT
+            .field("provider")
+            .map(|_| "compare its name: `attempt.provider.name == \"…\"`".to_owned());
     }
     if has(Type::String) && (a.is_number() || b.is_number()) {
         return Some("convert one side: `int(x)` or `string(x)`".to_owned());

@@ -8,7 +8,13 @@ use weir_diagnostic::Code;
 
 impl Checker<'_> {
     /// The node of a macro; `None` if the call is none.
-    pub(crate) fn macro_call(&mut self, target: Option<&Expr>, name: &Name, args: &[Expr], at: &At) -> Option<Typed> {
+    pub(crate) fn macro_call(
+        &mut self,
+        target: Option<&Expr>,
+        name: &Name,
+        args: &[Expr],
+        at: &At,
+    ) -> Option<Typed> {
         let fold = match (target, name.text.as_str(), args.len()) {
             (None, "has", 1) => return args.first().map(|arg| self.has(arg, at)),
             (None, "has", _) => {
@@ -38,13 +44,13 @@ impl Checker<'_> {
             Type::Map(_) => Type::String,
             Type::Any => Type::Any,
             other => {
-                self.mismatch(&target.at, format!("a {other} cannot be looped over"));
+                self.mismatch(&target.at, format!("{other:#} cannot be looped over"));
                 Type::Any
             }
         };
         if self.locals.len() == LOOPS {
-            self.report(Code::TooCostly, &name.at, format!("more than {LOOPS} loops stand in each other")).help =
-                Some("what needs more belongs into a stage of its own".to_owned());
+            self.report(Code::TooCostly, &name.at, format!("more than {LOOPS} loops stand in each other"))
+                .help = Some("what needs more belongs into a stage of its own".to_owned());
             return Some(Self::lost(at));
         }
         self.locals.push((variable.clone(), item));
@@ -54,7 +60,8 @@ impl Checker<'_> {
                 (body, None, Type::List(inside.forever()))
             }
             (Fold::Map, [filter, body]) => {
-                let filter = self.wants(filter, Type::Bool, "`map` with three arguments filters by the second");
+                let filter =
+                    self.wants(filter, Type::Bool, "`map` with three arguments filters by the second");
                 let (body, inside) = self.node(body);
                 (body, Some(Box::new(filter)), Type::List(inside.forever()))
             }
@@ -74,7 +81,10 @@ impl Checker<'_> {
 
     fn has(&mut self, arg: &Expr, at: &At) -> Typed {
         if !matches!(arg.kind, ExprKind::Select(..) | ExprKind::Index(..)) {
-            self.mismatch(&arg.at, "`has` takes a field: `has(caller.team)`, `has(request.headers[\"x-team\"])`");
+            self.mismatch(
+                &arg.at,
+                "`has` takes a field: `has(caller.team)`, `has(request.headers[\"x-team\"])`",
+            );
             return Self::lost(at);
         }
         let (node, _) = self.node(arg);

@@ -5,6 +5,7 @@ use crate::fault::{FaultCause, Trouble};
 use crate::object::Context;
 use crate::parse::Operator;
 use crate::token::At;
+use crate::types::article;
 use crate::value::{List, Map, Value};
 use std::cmp::Ordering;
 
@@ -48,7 +49,9 @@ impl<'e, 'a> Eval<'e, 'a> {
             }
             Kind::Has(inner) => match self.node(inner) {
                 Ok(value) => Ok(Value::Bool(!matches!(value, Value::Null))),
-                Err(fault) if matches!(fault.0.cause, FaultCause::Null | FaultCause::Missing) => Ok(Value::Bool(false)),
+                Err(fault) if matches!(fault.0.cause, FaultCause::Null | FaultCause::Missing) => {
+                    Ok(Value::Bool(false))
+                }
                 Err(fault) => Err(fault),
             },
             Kind::IsNull(inner, is) => Ok(Value::Bool(matches!(self.node(inner)?, Value::Null) == *is)),
@@ -73,7 +76,8 @@ impl<'e, 'a> Eval<'e, 'a> {
                 let mut entries: Vec<(Value<'a>, Value<'a>)> = Vec::with_capacity(nodes.len());
                 for (key, value) in nodes {
                     let key_value = self.node(key)?;
-                    if !matches!(key_value, Value::Text(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_)) {
+                    if !matches!(key_value, Value::Text(_) | Value::Int(_) | Value::Uint(_) | Value::Bool(_))
+                    {
                         return Err(Box::new((wrong_type("a key", &key_value), key.at.clone())));
                     }
                     if entries.iter().any(|(have, _)| have.equals(&key_value)) {
@@ -97,7 +101,9 @@ impl<'e, 'a> Eval<'e, 'a> {
                 Value::Text(text) => pattern.is_match(self.cx, text.as_str()).map(Value::Bool).map_err(stop),
                 other => Err(stop(wrong_type("a string", &other))),
             },
-            Kind::Fold(fold, range, body, filter) => self.fold(*fold, range, body, filter.as_deref(), &node.at),
+            Kind::Fold(fold, range, body, filter) => {
+                self.fold(*fold, range, body, filter.as_deref(), &node.at)
+            }
         }
     }
 
@@ -153,7 +159,7 @@ impl<'e, 'a> Eval<'e, 'a> {
             (Value::Null, _) => Err(trouble(FaultCause::Null, "an item of null was read")),
             (target, index) => Err(trouble(
                 FaultCause::WrongType,
-                format!("a {} is no place in a {}", index.kind(), target.kind()),
+                format!("{} is no place in {}", article(index.kind()), article(target.kind())),
             )),
         }
     }
@@ -170,7 +176,9 @@ impl<'e, 'a> Eval<'e, 'a> {
         self.cx.budget.spend(a.weight().min(b.weight())).map_err(stop)?;
         let ordered = |want: fn(Ordering) -> bool| match (&a, &b) {
             // Not-a-number compares with nothing and is no fault.
-            _ if a.number().is_some() && b.number().is_some() => Ok(Value::Bool(a.compare(&b).is_some_and(want))),
+            _ if a.number().is_some() && b.number().is_some() => {
+                Ok(Value::Bool(a.compare(&b).is_some_and(want)))
+            }
             _ => match a.compare(&b) {
                 Some(order) => Ok(Value::Bool(want(order))),
                 None => Err(stop(no_match(operator, &a, &b))),
@@ -328,20 +336,16 @@ fn wrong_type(want: &str, have: &Value<'_>) -> Trouble {
     trouble(cause, format!("{want} is needed and this is {}", article(have.kind())))
 }
 
-fn article(kind: &str) -> String {
-    if kind == "null" { kind.to_owned() } else { format!("a {kind}") }
-}
-
 fn no_field(have: &Value<'_>, name: &str) -> Trouble {
     match have {
         Value::Null => trouble(FaultCause::Null, format!("`{name}` of null was read")),
-        other => trouble(FaultCause::WrongType, format!("a {} has no field `{name}`", other.kind())),
+        other => trouble(FaultCause::WrongType, format!("{} has no field `{name}`", article(other.kind()))),
     }
 }
 
 fn no_match(operator: Operator, a: &Value<'_>, b: &Value<'_>) -> Trouble {
     trouble(
         FaultCause::WrongType,
-        format!("`{}` does not take a {} and a {}", operator.sign(), a.kind(), b.kind()),
+        format!("`{}` does not take {} and {}", operator.sign(), article(a.kind()), article(b.kind())),
     )
 }

@@ -98,7 +98,7 @@ impl Expression {
                 Expect::Number => "a number",
                 Expect::Any => "a value",
             };
-            checker.mismatch(&tree.at, format!("this gives a {ty}; {want} is needed here"));
+            checker.mismatch(&tree.at, format!("this gives {ty:#}; {want} is needed here"));
         }
         let constant = if checker.varies || !checker.found.is_empty() {
             None
@@ -189,7 +189,8 @@ impl Expression {
             let source = self.slice(&node.at);
             if parts.iter().all(|(have, _)| *have != source) {
                 let value = self.run_node(node, view, services, |value| Ok(own(value)));
-                let value = value.map_or_else(|fault| format!("fault: {}", fault.message), |value| value.to_string());
+                let value =
+                    value.map_or_else(|fault| format!("fault: {}", fault.message), |value| value.to_string());
                 parts.push((source, value));
             }
         });
@@ -254,12 +255,16 @@ fn explain<'n>(node: &'n Node, show: &mut dyn FnMut(&'n Node)) {
     match &node.kind {
         Kind::Const(_) | Kind::Local(_) => {}
         Kind::Root(_) | Kind::Field(..) | Kind::Member(..) => show(node),
-        Kind::Has(inner) | Kind::IsNull(inner, _) | Kind::Not(inner) | Kind::Negate(inner) => explain(inner, show),
+        Kind::Has(inner) | Kind::IsNull(inner, _) | Kind::Not(inner) | Kind::Negate(inner) => {
+            explain(inner, show)
+        }
         Kind::Binary(_, a, b) => {
             explain(a, show);
             explain(b, show);
         }
-        Kind::And(list) | Kind::Or(list) | Kind::List(list) => list.iter().for_each(|node| explain(node, show)),
+        Kind::And(list) | Kind::Or(list) | Kind::List(list) => {
+            list.iter().for_each(|node| explain(node, show))
+        }
         Kind::If(a, b, c) => [a, b, c].into_iter().for_each(|node| explain(node, show)),
         Kind::Map(entries) => entries.iter().for_each(|(_, value)| explain(value, show)),
         Kind::Index(target, index) => {
@@ -294,7 +299,9 @@ pub(crate) fn own(value: &Value<'_>) -> CelValue {
         Value::Bytes(bytes) => CelValue::Bytes(bytes.to_vec()),
         Value::Timestamp(n) => CelValue::Timestamp(*n),
         Value::Duration(n) => CelValue::Duration(*n),
-        Value::List(list) => CelValue::List((0..list.len()).filter_map(|n| list.get(n)).map(|v| own(&v)).collect()),
+        Value::List(list) => {
+            CelValue::List((0..list.len()).filter_map(|n| list.get(n)).map(|v| own(&v)).collect())
+        }
         Value::Map(map) => CelValue::Map(
             map.keys()
                 .iter()

@@ -111,7 +111,9 @@ pub(crate) fn replace<'a>(cx: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
 pub(crate) fn split<'a>(cx: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let (text, by, most) = match args {
         [Value::Text(text), Value::Text(by)] => (text, by, usize::MAX),
-        [Value::Text(text), Value::Text(by), Value::Int(n)] => (text, by, usize::try_from(*n).unwrap_or(usize::MAX)),
+        [Value::Text(text), Value::Text(by), Value::Int(n)] => {
+            (text, by, usize::try_from(*n).unwrap_or(usize::MAX))
+        }
         _ => return wrong("split", args),
     };
     cx.budget.scan(text.as_str().len(), 16)?;
@@ -123,8 +125,12 @@ pub(crate) fn split<'a>(cx: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     // An empty separator splits into characters; the standard library's would add empty ends.
     let chars = by.as_str().is_empty();
     match text {
-        Text::Borrowed(text) if chars => text.split("").filter(|p| !p.is_empty()).try_for_each(|p| keep(Value::str(p)))?,
-        Text::Shared(text) if chars => text.split("").filter(|p| !p.is_empty()).try_for_each(|p| keep(Value::string(p)))?,
+        Text::Borrowed(text) if chars => {
+            text.split("").filter(|p| !p.is_empty()).try_for_each(|p| keep(Value::str(p)))?
+        }
+        Text::Shared(text) if chars => {
+            text.split("").filter(|p| !p.is_empty()).try_for_each(|p| keep(Value::string(p)))?
+        }
         Text::Borrowed(text) => text.splitn(most, by.as_str()).try_for_each(|p| keep(Value::str(p)))?,
         Text::Shared(text) => text.splitn(most, by.as_str()).try_for_each(|p| keep(Value::string(p)))?,
     }
@@ -196,9 +202,14 @@ pub(crate) fn string<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
             Ok(text) => Ok(Value::string(text)),
             Err(_) => bad("the bytes are not UTF-8"),
         },
-        [Value::Bool(_) | Value::Int(_) | Value::Uint(_) | Value::Double(_) | Value::Timestamp(_) | Value::Duration(_)] => {
-            Ok(Value::string(args.first().map(scalar).unwrap_or_default()))
-        }
+        [
+            Value::Bool(_)
+            | Value::Int(_)
+            | Value::Uint(_)
+            | Value::Double(_)
+            | Value::Timestamp(_)
+            | Value::Duration(_),
+        ] => Ok(Value::string(args.first().map(scalar).unwrap_or_default())),
         _ => wrong("string", args),
     }
 }
@@ -271,8 +282,12 @@ pub(crate) fn in_cidr<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let Some((network, bits)) = cidr(network.as_str()) else { return bad("the text is no network") };
     // An IPv4 address that came by an IPv6 socket is the IPv4 address.
     let inside = match (address.to_canonical(), network.to_canonical()) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(32 - bits.min(32)).unwrap_or(0) == 0,
-        (IpAddr::V6(a), IpAddr::V6(n)) => (a.to_bits() ^ n.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0,
+        (IpAddr::V4(a), IpAddr::V4(n)) => {
+            (a.to_bits() ^ n.to_bits()).checked_shr(32 - bits.min(32)).unwrap_or(0) == 0
+        }
+        (IpAddr::V6(a), IpAddr::V6(n)) => {
+            (a.to_bits() ^ n.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
+        }
         _ => false,
     };
     Ok(Value::Bool(inside))

@@ -96,7 +96,8 @@ pub(crate) fn timestamp<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
 
 pub(crate) fn duration<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::Text(text)] = args else { return wrong("duration", args) };
-    length(text.as_str()).map_or_else(|| bad("the text is no length of time"), |nanos| Ok(Value::Duration(nanos)))
+    length(text.as_str())
+        .map_or_else(|| bad("the text is no length of time"), |nanos| Ok(Value::Duration(nanos)))
 }
 
 enum Zone {

@@ -31,6 +31,11 @@ mod types;
 mod value;
 mod view;
 
+#[cfg(test)]
+mod expression_test;
+#[cfg(test)]
+mod script_test;
+
 pub use expression::{CelValue, Explained, Expression};
 pub use fault::{EvalFault, FaultCause};
 pub use reads::Reads;

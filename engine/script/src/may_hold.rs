@@ -3,7 +3,7 @@
 use crate::Expression;
 use crate::check::{Kind, Node};
 use crate::parse::Operator;
-use crate::value::Value;
+use crate::value::{List, Value};
 use weir_message::Operation;
 
 /// What is known of a condition.
@@ -54,6 +54,10 @@ fn truth(node: &Node, operation: Operation) -> Truth {
         Kind::Binary(Operator::Equal, a, b) => equal(a, b, operation),
         Kind::Binary(Operator::NotEqual, a, b) => equal(a, b, operation).not(),
         Kind::Binary(Operator::In, a, b) if is_operation(a) => match &b.kind {
+            Kind::Const(Value::List(List::Values(items))) => {
+                let named = |item: &Value<'_>| item.as_str() == Some(operation.name());
+                items.iter().any(named).into()
+            }
             Kind::List(items) => all(items.iter().map(|item| equal(a, item, operation)), Truth::Fails),
             _ => Truth::Open,
         },
@@ -111,7 +115,12 @@ mod tests {
             let expression =
                 Expression::compile(&text, HookKind::Match, Expect::Bool, &ParamTypes::none()).unwrap();
             let holds = |operation| expression.may_hold_for(operation);
-            assert_eq!((holds(Operation::Chat), holds(Operation::Embedding)), (chat, embedding), "{}", text.text);
+            assert_eq!(
+                (holds(Operation::Chat), holds(Operation::Embedding)),
+                (chat, embedding),
+                "{}",
+                text.text
+            );
         }
     }
 }

@@ -286,7 +286,8 @@ impl Parser {
         for (sign, at) in signs.into_iter().rev() {
             let inner = Box::new(out);
             let end = inner.at.end;
-            out = self.node(at..end, if sign == "!" { ExprKind::Not(inner) } else { ExprKind::Negate(inner) })?;
+            out =
+                self.node(at..end, if sign == "!" { ExprKind::Not(inner) } else { ExprKind::Negate(inner) })?;
         }
         Ok(out)
     }

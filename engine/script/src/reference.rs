@@ -34,7 +34,12 @@ pub fn view_reference() -> String {
          `a || b` are settled by either side, even if the other is a fault.\n\n## Types\n",
     );
     for object in OBJECTS {
-        let _ = writeln!(out, "\n### {}\n\n{}\n\n| field | type | |\n|---|---|---|", object.name, object.doc.trim());
+        let _ = writeln!(
+            out,
+            "\n### {}\n\n{}\n\n| field | type | |\n|---|---|---|",
+            object.name,
+            object.doc.trim()
+        );
         for field in object.fields {
             let _ = writeln!(out, "| `{}` | {} | {} |", field.name, field.ty, field.doc);
         }
@@ -56,7 +61,11 @@ pub fn view_reference() -> String {
         LONGEST_TEXT >> 20,
     );
     for handle in HANDLES {
-        let _ = writeln!(out, "\n### `fn {}({})`\n\n{}\n\n| member | for | |\n|---|---|---|", handle.hook, handle.letter, handle.doc);
+        let _ = writeln!(
+            out,
+            "\n### `fn {}({})`\n\n{}\n\n| member | for | |\n|---|---|---|",
+            handle.hook, handle.letter, handle.doc
+        );
         for member in handle.members {
             let spelt = member.spelling(handle.letter);
             let _ = writeln!(out, "| `{spelt}` | {} | {} |", member.needs.name(), member.doc);
@@ -144,6 +153,8 @@ pub(crate) fn owned_object(object: Object<'_>) -> CelValue {
     let cx = Context { view: &view, services: &NoServices, budget: Budget::new() };
     let shown = object.def().fields.iter().filter(|f| !f.reads.meets(Reads::TOKENS | Reads::ATTEMPTS));
     CelValue::Map(
-        shown.map(|field| (CelValue::String(field.name.to_owned()), own(&(field.read)(object, &cx)))).collect(),
+        shown
+            .map(|field| (CelValue::String(field.name.to_owned()), own(&(field.read)(object, &cx))))
+            .collect(),
     )
 }

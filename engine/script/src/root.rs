@@ -1,8 +1,8 @@
 //! The roots of the view: what they are, and in which hooks each exists.
 
 use crate::object::{
-    ATTEMPT, ATTEMPT_TYPE, CALLER, CLIENT, Context, EVENT, LEDGER, LIMITS, Object, REPLY, REQUEST, SOURCE, SPEND,
-    TRACE, UPSTREAM_TYPE,
+    ATTEMPT, ATTEMPT_TYPE, CALLER, CLIENT, Context, EVENT, LEDGER, LIMITS, Object, REPLY, REQUEST, SOURCE,
+    SPEND, TRACE, UPSTREAM_TYPE,
 };
 use crate::reads::Reads;
 use crate::types::Type;
@@ -100,7 +100,9 @@ pub(crate) static ROOTS: &[Root] = &[
         doc: "Who calls; null if nobody was identified.",
         hooks: ALWAYS,
         reads: Reads::CALLER,
-        read: |cx| Value::opt(cx.view.request.caller.as_deref(), |caller| Value::Object(Object::Caller(caller))),
+        read: |cx| {
+            Value::opt(cx.view.request.caller.as_deref(), |caller| Value::Object(Object::Caller(caller)))
+        },
     },
     Root {
         name: "source",
@@ -108,7 +110,9 @@ pub(crate) static ROOTS: &[Root] = &[
         doc: "Where the request came from; null if it is not known.",
         hooks: ALWAYS,
         reads: Reads::NONE,
-        read: |cx| Value::opt(cx.view.request.source.as_ref(), |source| Value::Object(Object::Source(source))),
+        read: |cx| {
+            Value::opt(cx.view.request.source.as_ref(), |source| Value::Object(Object::Source(source)))
+        },
     },
     Root {
         name: "listener",

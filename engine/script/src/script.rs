@@ -134,12 +134,14 @@ impl Script {
             end: defines("end"),
         };
         if hooks == Hooks::default() {
-            let wrong = ast.iter_functions().find(|f| Surface::of(f.name).is_some()).map(|f| f.name.to_owned());
+            let wrong =
+                ast.iter_functions().find(|f| Surface::of(f.name).is_some()).map(|f| f.name.to_owned());
             let mut none = Diagnostic::new(Code::BadRhai, "the script defines no hook").at(text.span);
             none.help = Some(match wrong {
                 Some(name) => format!("a hook takes one argument: `fn {name}(r) {{ … }}`"),
                 None => {
-                    let names = HANDLES.iter().map(|handle| format!("`fn {}({})`", handle.hook, handle.letter));
+                    let names =
+                        HANDLES.iter().map(|handle| format!("`fn {}({})`", handle.hook, handle.letter));
                     format!("hooks are {}", names.collect::<Vec<_>>().join(", "))
                 }
             });
@@ -207,7 +209,12 @@ impl Script {
     ///
     /// # Errors
     /// A fault; the reply is then as it was.
-    pub fn reply(&self, reply: &mut Reply, request: &Request, run: &ScriptRun) -> Result<ScriptOutcome, ScriptFault> {
+    pub fn reply(
+        &self,
+        reply: &mut Reply,
+        request: &Request,
+        run: &ScriptRun,
+    ) -> Result<ScriptOutcome, ScriptFault> {
         let caller = request.caller.clone();
         let shown = if self.reads_request { request_map(request) } else { Map::new() };
         let moved = Answer { reply: std::mem::replace(reply, Reply::new(0, "")), request: shown };
@@ -242,7 +249,8 @@ impl Script {
     ) -> Result<ScriptOutcome, ScriptFault> {
         let moved = Try { attempt: attempt.clone(), headers: std::mem::take(headers) };
         let caller = run.caller.clone();
-        self.call("attempt", moved, caller, run, |thing| *headers = thing.headers).map(|(outcome, ())| outcome)
+        self.call("attempt", moved, caller, run, |thing| *headers = thing.headers)
+            .map(|(outcome, ())| outcome)
     }
 
     /// Calls `end` with the record of a request.
@@ -267,7 +275,13 @@ impl Script {
         let argument = Dynamic::from(handle.clone());
         let (result, prints) = limited(&run.clock, run.limits.wall, run.limits.operations, || {
             let options = CallFnOptions::new().eval_ast(false);
-            engine(self.verb).call_fn_with_options::<Dynamic>(options, &mut Scope::new(), &self.ast, hook, (argument,))
+            engine(self.verb).call_fn_with_options::<Dynamic>(
+                options,
+                &mut Scope::new(),
+                &self.ast,
+                hook,
+                (argument,),
+            )
         });
         let Held { thing, before, mut common } = handle.into_held();
         let decided = std::mem::take(&mut common.decided);
@@ -297,13 +311,15 @@ impl Script {
         let position = inner.position();
         let (costly, message) = match inner {
             EvalAltResult::ErrorTerminated(token, _) => match token.clone().try_cast::<Stopped>() {
-                Some(Stopped::Time) => {
-                    (true, format!("the script ran longer than {} ms", wall.as_millis()))
-                }
+                Some(Stopped::Time) => (true, format!("the script ran longer than {} ms", wall.as_millis())),
                 _ => (true, "the script made too many operations".to_owned()),
             },
-            EvalAltResult::ErrorTooManyOperations(_) => (true, "the script made too many operations".to_owned()),
-            EvalAltResult::ErrorStackOverflow(_) => (true, "the script's functions call each other too deeply".to_owned()),
+            EvalAltResult::ErrorTooManyOperations(_) => {
+                (true, "the script made too many operations".to_owned())
+            }
+            EvalAltResult::ErrorStackOverflow(_) => {
+                (true, "the script's functions call each other too deeply".to_owned())
+            }
             EvalAltResult::ErrorDataTooLarge(what, _) => (true, format!("{what} is over the limit")),
             EvalAltResult::ErrorTooManyVariables(_) => (true, "the script has too many variables".to_owned()),
             other => (false, plain(other)),

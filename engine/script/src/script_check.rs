@@ -77,14 +77,24 @@ impl<'c> ScriptCheck<'c> {
                 continue;
             }
             let defined = self.ast.iter_functions().find(|f| f.name == name && f.params.len() == arity);
-            let Some(param) = defined.and_then(|f| f.params.get(place).map(|param| (*param).to_owned())) else { continue };
+            let Some(param) = defined.and_then(|f| f.params.get(place).map(|param| (*param).to_owned()))
+            else {
+                continue;
+            };
             let alone = self.ast.clone_functions_only_filtered(|_, _, _, have, n| have == name && n == arity);
             self.body(&alone, &param, handle);
         }
     }
 
     pub(crate) fn done(self) -> (Vec<Diagnostic>, BTreeSet<String>) {
-        (self.found, self.reads)
+        // A wrong member is found twice, by its name and by its handle: the handle knows more, and comes last.
+        let mut kept: Vec<Diagnostic> = Vec::new();
+        for found in self.found {
+            kept.retain(|have| have.span != found.span);
+            kept.push(found);
+        }
+        kept.sort_by_key(|found| found.span.map(|span| span.start));
+        (kept, self.reads)
     }
 
     fn report(&mut self, code: Code, position: Position, name: &str, message: String, help: Option<String>) {
@@ -120,9 +130,9 @@ impl<'c> ScriptCheck<'c> {
 
     fn calls(&mut self, path: &[ASTNode<'_>]) {
         match path.last() {
-            Some(ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)))
-                if call.op_token.is_none() =>
-            {
+            Some(
+                ASTNode::Expr(Expr::FnCall(call, position)) | ASTNode::Stmt(Stmt::FnCall(call, position)),
+            ) if call.op_token.is_none() => {
                 self.call(&call.name, call.args.len(), *position, false);
             }
             Some(ASTNode::Expr(Expr::MethodCall(call, position))) => {
@@ -156,20 +166,24 @@ impl<'c> ScriptCheck<'c> {
         if takes.contains(&arity) {
             return;
         }
-        let own: BTreeSet<usize> = self.own.iter().filter(|(have, _)| have == name).map(|(_, args)| *args).collect();
+        let own: BTreeSet<usize> =
+            self.own.iter().filter(|(have, _)| have == name).map(|(_, args)| *args).collect();
         if takes.is_empty() && own.is_empty() {
             // A member that exists, but not for this verb, is told by the look at the handles.
-            let elsewhere = crate::script_surface::HANDLES.iter().flat_map(|h| h.members).any(|m| m.name == name);
+            let elsewhere =
+                crate::script_surface::HANDLES.iter().flat_map(|h| h.members).any(|m| m.name == name);
             if method && elsewhere {
                 return;
             }
-            let names = native.keys().map(String::as_str).chain(self.own.iter().map(|(name, _)| name.as_str()));
+            let names =
+                native.keys().map(String::as_str).chain(self.own.iter().map(|(name, _)| name.as_str()));
             let names = names.filter(|name| name.starts_with(|c: char| c.is_ascii_alphabetic()));
             let help = nearest(name, names).map(|near| format!("did you mean `{near}`?"));
             self.report(Code::UnknownReference, position, name, format!("there is no {what} `{name}`"), help);
             return;
         }
-        let all: Vec<String> = takes.union(&own).map(|n| n.saturating_sub(usize::from(method)).to_string()).collect();
+        let all: Vec<String> =
+            takes.union(&own).map(|n| n.saturating_sub(usize::from(method)).to_string()).collect();
         let have = arity.saturating_sub(usize::from(method));
         let message = format!("`{name}` does not take {have} argument{}", if have == 1 { "" } else { "s" });
         let help = Some(format!("it takes {}", all.join(" or ")));
@@ -263,7 +277,8 @@ impl<'c> ScriptCheck<'c> {
                     let help = match near {
                         Some(near) => format!("did you mean `{near}`?"),
                         None => {
-                            let mut all: Vec<&str> = handle.members.iter().map(|member| member.name).collect();
+                            let mut all: Vec<&str> =
+                                handle.members.iter().map(|member| member.name).collect();
                             all.dedup();
                             format!("it has: {}", all.join(", "))
                         }
@@ -273,7 +288,8 @@ impl<'c> ScriptCheck<'c> {
                 }
             }
             None => {
-                let ways: Vec<String> = named.iter().map(|m| format!("`{}`", m.spelling(handle.letter))).collect();
+                let ways: Vec<String> =
+                    named.iter().map(|m| format!("`{}`", m.spelling(handle.letter))).collect();
                 let message = match wanted {
                     Wanted::Get => format!("`{name}` cannot be read"),
                     Wanted::Set => format!("`{name}` cannot be set"),

@@ -3,7 +3,8 @@
 use crate::script_handle::{Fallible, register};
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{
-    BasicArrayPackage, BasicMapPackage, BasicMathPackage, CorePackage, LogicPackage, MoreStringPackage, Package,
+    BasicArrayPackage, BasicMapPackage, BasicMathPackage, CorePackage, LogicPackage, MoreStringPackage,
+    Package,
 };
 use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
 use std::cell::RefCell;
@@ -46,12 +47,18 @@ pub(crate) enum Stopped {
 }
 
 /// Runs `call` under limits and gives back what it printed.
-pub(crate) fn limited<T>(clock: &Clock, wall: Duration, operations: u64, call: impl FnOnce() -> T) -> (T, Vec<String>) {
+pub(crate) fn limited<T>(
+    clock: &Clock,
+    wall: Duration,
+    operations: u64,
+    call: impl FnOnce() -> T,
+) -> (T, Vec<String>) {
     let until = clock().saturating_add(wall);
     let running = Running { clock: Arc::clone(clock), until, operations, prints: Vec::new(), printed: 0 };
     RUNNING.with(|cell| *cell.borrow_mut() = Some(running));
     let out = call();
-    let prints = RUNNING.with(|cell| cell.borrow_mut().take()).map_or_else(Vec::new, |running| running.prints);
+    let prints =
+        RUNNING.with(|cell| cell.borrow_mut().take()).map_or_else(Vec::new, |running| running.prints);
     (out, prints)
 }
 

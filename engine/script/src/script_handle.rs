@@ -211,22 +211,30 @@ fn denying<T: Send + Clone + 'static>(engine: &mut Engine, verb: Verb) {
 type Headers<T> = fn(&T) -> &HeaderMap;
 type HeadersMut<T> = fn(&mut T) -> &mut HeaderMap;
 
-fn headers<T: Send + Clone + 'static>(engine: &mut Engine, verb: Verb, read: Headers<T>, write: HeadersMut<T>) {
+fn headers<T: Send + Clone + 'static>(
+    engine: &mut Engine,
+    verb: Verb,
+    read: Headers<T>,
+    write: HeadersMut<T>,
+) {
     engine.register_fn("header", move |handle: &mut Handle<T>, name: &str| {
         maybe(header(read(&handle.lock().thing), name).as_deref())
     });
     if !Needs::Edit.met_by(verb) {
         return;
     }
-    engine.register_fn("set_header", move |handle: &mut Handle<T>, name: &str, value: &str| -> Fallible<()> {
-        match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
-            (Ok(name), Ok(value)) => {
-                write(handle.lock().edit()).insert(name, value);
-                Ok(())
+    engine.register_fn(
+        "set_header",
+        move |handle: &mut Handle<T>, name: &str, value: &str| -> Fallible<()> {
+            match (HeaderName::try_from(name), HeaderValue::try_from(value)) {
+                (Ok(name), Ok(value)) => {
+                    write(handle.lock().edit()).insert(name, value);
+                    Ok(())
+                }
+                _ => refuse("this is no header: a name of letters, digits and `-`, a value of one line"),
             }
-            _ => refuse("this is no header: a name of letters, digits and `-`, a value of one line"),
-        }
-    });
+        },
+    );
     engine.register_fn("remove_header", move |handle: &mut Handle<T>, name: &str| {
         write(handle.lock().edit()).remove(name);
     });
@@ -249,10 +257,15 @@ pub(crate) fn register(engine: &mut Engine, verb: Verb) {
 fn request(engine: &mut Engine, verb: Verb) {
     common::<Request>(engine);
     denying::<Request>(engine, verb);
-    headers::<Request>(engine, verb, |r| &r.headers, |r| {
-        r.mark_edited();
-        &mut r.headers
-    });
+    headers::<Request>(
+        engine,
+        verb,
+        |r| &r.headers,
+        |r| {
+            r.mark_edited();
+            &mut r.headers
+        },
+    );
     get!(engine, RequestHandle, "id", |h| h.thing.id.to_string());
     get!(engine, RequestHandle, "operation", |h| h.thing.operation.name().to_owned());
     get!(engine, RequestHandle, "dialect", |h| h.thing.dialect.name().to_owned());
@@ -273,10 +286,11 @@ fn request(engine: &mut Engine, verb: Verb) {
         ])
         .into())
         .collect::<Array>());
-    get!(engine, RequestHandle, "tools", |h| h
-        .thing
-        .chat()
-        .map_or_else(Array::new, |chat| chat.tools.iter().map(|tool| text(&tool.name)).collect()));
+    get!(engine, RequestHandle, "tools", |h| h.thing.chat().map_or_else(Array::new, |chat| chat
+        .tools
+        .iter()
+        .map(|tool| text(&tool.name))
+        .collect()));
     engine.register_fn("param", |handle: &mut RequestHandle, name: &str| {
         let held = handle.lock();
         let value = held.thing.params.get(name).and_then(|raw| serde_json::from_str(raw).ok());
@@ -285,7 +299,9 @@ fn request(engine: &mut Engine, verb: Verb) {
     if !Needs::Edit.met_by(verb) {
         return;
     }
-    engine.register_set("model", |handle: &mut RequestHandle, model: &str| handle.lock().edit().set_model(model));
+    engine.register_set("model", |handle: &mut RequestHandle, model: &str| {
+        handle.lock().edit().set_model(model)
+    });
     engine.register_set("text", |handle: &mut RequestHandle, text: &str| -> Fallible<()> {
         let mut held = handle.lock();
         let mut places = Vec::new();
@@ -306,18 +322,24 @@ fn request(engine: &mut Engine, verb: Verb) {
         }
         Ok(())
     });
-    let turns: [(&str, Role, bool); 3] =
-        [("system", Role::System, true), ("add_user", Role::User, false), ("add_assistant", Role::Assistant, false)];
+    let turns: [(&str, Role, bool); 3] = [
+        ("system", Role::System, true),
+        ("add_user", Role::User, false),
+        ("add_assistant", Role::Assistant, false),
+    ];
     for (name, role, front) in turns {
         engine.register_fn(name, move |handle: &mut RequestHandle, text: &str| {
             handle.lock().edit().add_message(role, text, front);
         });
     }
-    engine.register_fn("set_param", |handle: &mut RequestHandle, name: &str, value: Dynamic| -> Fallible<()> {
-        let value: serde_json::Value = rhai::serde::from_dynamic(&value)?;
-        handle.lock().edit().set_param(name, &value);
-        Ok(())
-    });
+    engine.register_fn(
+        "set_param",
+        |handle: &mut RequestHandle, name: &str, value: Dynamic| -> Fallible<()> {
+            let value: serde_json::Value = rhai::serde::from_dynamic(&value)?;
+            handle.lock().edit().set_param(name, &value);
+            Ok(())
+        },
+    );
     engine.register_fn("remove_param", |handle: &mut RequestHandle, name: &str| {
         handle.lock().edit().remove_param(name);
     });
@@ -326,10 +348,15 @@ fn request(engine: &mut Engine, verb: Verb) {
 fn reply(engine: &mut Engine, verb: Verb) {
     common::<Answer>(engine);
     denying::<Answer>(engine, verb);
-    headers::<Answer>(engine, verb, |a| &a.reply.headers, |a| {
-        a.reply.mark_edited();
-        &mut a.reply.headers
-    });
+    headers::<Answer>(
+        engine,
+        verb,
+        |a| &a.reply.headers,
+        |a| {
+            a.reply.mark_edited();
+            &mut a.reply.headers
+        },
+    );
     get!(engine, ReplyHandle, "status", |h| i64::from(h.thing.reply.status));
     get!(engine, ReplyHandle, "text", |h| h.thing.reply.text());
     get!(engine, ReplyHandle, "cached", |h| h.thing.reply.cached);
@@ -350,7 +377,11 @@ fn reply(engine: &mut Engine, verb: Verb) {
         .collect::<Array>());
     if Needs::Edit.met_by(verb) {
         engine.register_set("text", |handle: &mut ReplyHandle, text: &str| -> Fallible<()> {
-            if handle.lock().edit().reply.set_text(text) { Ok(()) } else { refuse("the reply has no text to replace") }
+            if handle.lock().edit().reply.set_text(text) {
+                Ok(())
+            } else {
+                refuse("the reply has no text to replace")
+            }
         });
     }
 }

@@ -91,13 +91,18 @@ const fn call(name: &'static str, args: &'static [&'static str], needs: Needs, d
 
 use Needs::{Deny, Edit, Nothing};
 
-const DENY: Member = call("deny", &["message"], Deny, "Denies, with the status that the stage's `deny:` gives.");
-const DENY_STATUS: Member = call("deny", &["status", "message"], Deny, "Denies with a status from 400 to 599.");
+const DENY: Member =
+    call("deny", &["message"], Deny, "Denies, with the status that the stage's `deny:` gives.");
+const DENY_STATUS: Member =
+    call("deny", &["status", "message"], Deny, "Denies with a status from 400 to 599.");
 const HEADER: Member = call("header", &["name"], Nothing, "A header's value; `()` if it is not there.");
 const SET_HEADER: Member = call("set_header", &["name", "value"], Edit, "Sets a header.");
 const REMOVE_HEADER: Member = call("remove_header", &["name"], Edit, "Takes a header out.");
 const PARAMS: Member = get("params", "The parameters of the policy, as a map.");
-const CALLER: Member = get("caller", "Who calls, as a map (`key`, `user`, `team`, `tags`, `claims`); `()` if nobody was identified.");
+const CALLER: Member = get(
+    "caller",
+    "Who calls, as a map (`key`, `user`, `team`, `tags`, `claims`); `()` if nobody was identified.",
+);
 
 /// Every handle.
 pub(crate) static HANDLES: &[Handle] = &[
@@ -122,7 +127,12 @@ pub(crate) static HANDLES: &[Handle] = &[
             call("add_assistant", &["text"], Edit, "Adds an assistant turn behind all others."),
             get("messages", "The turns, as an array of maps (`role`, `text`, `name`); reading only."),
             get("tools", "The names of the tools offered."),
-            call("param", &["name"], Nothing, "A top-level field such as `temperature`; `()` if it is not set."),
+            call(
+                "param",
+                &["name"],
+                Nothing,
+                "A top-level field such as `temperature`; `()` if it is not set.",
+            ),
             call("set_param", &["name", "value"], Edit, "Sets a top-level field."),
             call("remove_param", &["name"], Edit, "Takes a top-level field out."),
             HEADER,
@@ -146,11 +156,17 @@ pub(crate) static HANDLES: &[Handle] = &[
             get("model", "The model that answered; `()` if not said."),
             get("usage", "Tokens spent, as a map (`input`, `output`, `total` …); `()` if not known."),
             get("cached", "Whether it came from a cache."),
-            get("tool_calls", "The tool calls of the first choice, as an array of maps (`id`, `name`, `arguments`); reading only."),
+            get(
+                "tool_calls",
+                "The tool calls of the first choice, as an array of maps (`id`, `name`, `arguments`); reading only.",
+            ),
             HEADER,
             SET_HEADER,
             REMOVE_HEADER,
-            get("request", "The request, as a map (`id`, `model`, `operation`, `stream`, `text`); reading only."),
+            get(
+                "request",
+                "The request, as a map (`id`, `model`, `operation`, `stream`, `text`); reading only.",
+            ),
             CALLER,
             PARAMS,
             DENY,
@@ -165,7 +181,10 @@ pub(crate) static HANDLES: &[Handle] = &[
             get("kind", "`content`, `usage`, `done`, `keep-alive`, `error` or `other`."),
             get("text", "Its piece of text; empty if it has none."),
             set("text", "Replaces the piece of text."),
-            get("block", "What the text belongs to: `text`, `reasoning`, `refusal`, `arguments`; `()` if it has none."),
+            get(
+                "block",
+                "What the text belongs to: `text`, `reasoning`, `refusal`, `arguments`; `()` if it has none.",
+            ),
             get("choice", "The choice that the text belongs to, from 0."),
             CALLER,
             PARAMS,
@@ -200,7 +219,10 @@ pub(crate) static HANDLES: &[Handle] = &[
             get("error", "The code of the refusal; `()` if it was not refused."),
             get("usage", "Tokens spent over all attempts, as a map."),
             get("cost", "Dollars spent over all attempts."),
-            get("attempts", "The attempts, as an array of maps (`n`, `provider`, `model`, `cause`, `status`)."),
+            get(
+                "attempts",
+                "The attempts, as an array of maps (`n`, `provider`, `model`, `cause`, `status`).",
+            ),
             get("stages", "What the stages did, as an array of maps (`name`, `verb`, `decision`, `reason`)."),
             CALLER,
             PARAMS,

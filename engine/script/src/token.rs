@@ -40,8 +40,8 @@ impl Slip {
 }
 
 const SIGNS: &[&str] = &[
-    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", ".", ",", "(", ")", "[", "]",
-    "{", "}",
+    "&&", "||", "==", "!=", "<=", ">=", "<", ">", "+", "-", "*", "/", "%", "!", "?", ":", ".", ",", "(", ")",
+    "[", "]", "{", "}",
 ];
 
 /// All tokens of a text, ending with [`Kind::End`]; the first that is none is an error.
@@ -208,7 +208,9 @@ impl<'t> Scan<'t> {
             }
             match self.bump() {
                 Some(c) if c == quote && !long => break,
-                Some('\n') if !long => return Err(self.slip(start, "the text has no closing quote on its line")),
+                Some('\n') if !long => {
+                    return Err(self.slip(start, "the text has no closing quote on its line"));
+                }
                 Some('\\') if !raw => self.escape(bytes, &mut out)?,
                 Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
                 None => return Err(self.slip(start, "the text has no closing quote")),
@@ -244,7 +246,14 @@ impl<'t> Scan<'t> {
         Ok(())
     }
 
-    fn code(&mut self, start: usize, digits: usize, radix: u32, byte: bool, out: &mut Vec<u8>) -> Result<(), Slip> {
+    fn code(
+        &mut self,
+        start: usize,
+        digits: usize,
+        radix: u32,
+        byte: bool,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Slip> {
         let text = self.rest().get(..digits).unwrap_or("");
         let bad = |scan: &Self| scan.slip(start, "this escape is not a character");
         let value = u32::from_str_radix(text, radix).map_err(|_| bad(self))?;

@@ -146,8 +146,21 @@ impl From<ParamType> for Type {
     }
 }
 
+/// The word for a kind of value with its article.
+pub(crate) fn article(kind: &str) -> String {
+    match kind {
+        "null" => kind.to_owned(),
+        _ if kind.starts_with(['a', 'e', 'i', 'o']) => format!("an {kind}"),
+        _ => format!("a {kind}"),
+    }
+}
+
+/// The type's name; with `{:#}` the name with its article.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if f.alternate() {
+            return f.write_str(&article(&self.to_string()));
+        }
         match self {
             Type::Any => f.write_str("any"),
             Type::Null => f.write_str("null"),

@@ -337,11 +337,12 @@ impl<'a> Map<'a> {
                 }
                 _ => header(map, key).map(Value::string),
             },
-            Map::Params(params) => params
-                .get(key)
-                .and_then(|json| serde_json::from_str(json).ok())
-                .map(Value::json_owned),
-            Map::Facts(facts) => facts.iter().find(|(name, _)| *name == key).map(|(_, value)| Value::json(value)),
+            Map::Params(params) => {
+                params.get(key).and_then(|json| serde_json::from_str(json).ok()).map(Value::json_owned)
+            }
+            Map::Facts(facts) => {
+                facts.iter().find(|(name, _)| *name == key).map(|(_, value)| Value::json(value))
+            }
             Map::Empty => None,
         }
     }
