@@ -29,9 +29,11 @@ pub(crate) struct Function {
     pub(crate) run: Run,
     pub(crate) reads: Reads,
     /// Checks an argument (by its number, a method's target being 0) that is written out.
-    pub(crate) literal: Option<(usize, fn(&str) -> Result<(), String>)>,
+    pub(crate) literal: Option<(usize, Check)>,
 }
 
+/// Whether a text is one that a function takes; if not, what to tell.
+pub(crate) type Check = fn(&str) -> Result<(), String>;
 pub(crate) type Answer<'a> = Result<Value<'a>, Trouble>;
 pub(crate) type Run = for<'a> fn(&Context<'a>, &[Value<'a>]) -> Answer<'a>;
 
@@ -52,7 +54,7 @@ const fn function(
     Function { name, form, takes, gives, doc, run, reads: Reads::NONE, literal: None }
 }
 
-const fn checked(mut f: Function, argument: usize, check: fn(&str) -> Result<(), String>) -> Function {
+const fn checked(mut f: Function, argument: usize, check: Check) -> Function {
     f.literal = Some((argument, check));
     f
 }

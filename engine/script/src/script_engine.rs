@@ -69,7 +69,7 @@ fn progress(count: u64) -> Option<Dynamic> {
         if count > running.operations {
             return Some(Dynamic::from(Stopped::Operations));
         }
-        let late = count % LOOK == 0 && (running.clock)() > running.until;
+        let late = count.is_multiple_of(LOOK) && (running.clock)() > running.until;
         late.then(|| Dynamic::from(Stopped::Time))
     })
 }

@@ -155,28 +155,32 @@ pub(crate) fn article(kind: &str) -> String {
     }
 }
 
+impl Type {
+    fn name(self) -> String {
+        match self {
+            Type::Any => "any".to_owned(),
+            Type::Null => "null".to_owned(),
+            Type::Bool => "bool".to_owned(),
+            Type::Int => "int".to_owned(),
+            Type::Uint => "uint".to_owned(),
+            Type::Double => "double".to_owned(),
+            Type::String => "string".to_owned(),
+            Type::Bytes => "bytes".to_owned(),
+            Type::Timestamp => "timestamp".to_owned(),
+            Type::Duration => "duration".to_owned(),
+            Type::List(Type::Any) => "list".to_owned(),
+            Type::List(inside) => format!("list of {inside}"),
+            Type::Map(Type::Any) => "map".to_owned(),
+            Type::Map(inside) => format!("map of {inside}"),
+            Type::Object(def) => def.name.to_owned(),
+        }
+    }
+}
+
 /// The type's name; with `{:#}` the name with its article.
 impl fmt::Display for Type {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if f.alternate() {
-            return f.write_str(&article(&self.to_string()));
-        }
-        match self {
-            Type::Any => f.write_str("any"),
-            Type::Null => f.write_str("null"),
-            Type::Bool => f.write_str("bool"),
-            Type::Int => f.write_str("int"),
-            Type::Uint => f.write_str("uint"),
-            Type::Double => f.write_str("double"),
-            Type::String => f.write_str("string"),
-            Type::Bytes => f.write_str("bytes"),
-            Type::Timestamp => f.write_str("timestamp"),
-            Type::Duration => f.write_str("duration"),
-            Type::List(Type::Any) => f.write_str("list"),
-            Type::List(inside) => write!(f, "list of {inside}"),
-            Type::Map(Type::Any) => f.write_str("map"),
-            Type::Map(inside) => write!(f, "map of {inside}"),
-            Type::Object(def) => f.write_str(def.name),
-        }
+        let name = self.name();
+        f.write_str(&if f.alternate() { article(&name) } else { name })
     }
 }
