@@ -5,6 +5,8 @@ mod echo;
 mod failure;
 mod http;
 mod site;
+#[cfg(test)]
+mod tests;
 
 use self::http::Http;
 use futures::future::BoxFuture;

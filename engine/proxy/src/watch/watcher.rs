@@ -4,8 +4,9 @@ use super::reload::Reloader;
 use super::settle::Burst;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
@@ -87,32 +88,37 @@ fn next(receiver: &Receiver<Nudge>, reloader: &Reloader) -> Option<Wake> {
 /// tells.
 struct Eyes {
     dir: PathBuf,
-    /// What `dir` led to when last opened: the path, and the folder's own number, which is another once it was replaced.
-    real: Option<(PathBuf, u64)>,
+    /// What `dir` led to when last opened.
+    real: Option<PathBuf>,
+    /// Whether something happened to the folder itself: it may be another one now, of the same name.
+    blind: Arc<AtomicBool>,
     sender: Sender<Nudge>,
     watcher: Option<RecommendedWatcher>,
 }
 
 impl Eyes {
     fn new(dir: PathBuf, sender: Sender<Nudge>) -> Self {
-        Self { dir, real: None, sender, watcher: None }
+        Self { dir, real: None, blind: Arc::default(), sender, watcher: None }
     }
 
     /// Watches, unless what is watched is still the right folder.
     fn open(&mut self) {
-        let real = self.dir.canonicalize().ok().and_then(|real| {
-            let number = real.metadata().ok()?.ino();
-            Some((real, number))
-        });
-        if self.watcher.is_some() && real == self.real {
+        let real = self.dir.canonicalize().ok();
+        let blind = self.blind.swap(false, Ordering::AcqRel);
+        if self.watcher.is_some() && real == self.real && !blind {
             return;
         }
         self.real.clone_from(&real);
         self.watcher = None;
-        let Some((real, _)) = real else { return };
+        let Some(real) = real else { return };
         let (sender, dir, inside) = (self.sender.clone(), self.dir.clone(), real.clone());
+        let blind = Arc::clone(&self.blind);
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.is_ok_and(|event| matters(&event, &dir, &inside)) {
+            let Ok(event) = event else { return };
+            if matters(&event, &dir, &inside) {
+                if event.paths.iter().any(|path| *path == inside || !path.starts_with(&inside)) {
+                    blind.store(true, Ordering::Release);
+                }
                 let _ = sender.send(Nudge::Changed);
             }
         });
