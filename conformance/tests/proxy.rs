@@ -373,9 +373,7 @@ models:
 pipelines:
   - pipeline: all
     stages:
-      - guard: known
-        cel: caller != null
-        deny: { status: 401, code: invalid-key, message: a key is needed }
+      - guard: key
       - route: requested
 "#;
     let gateway = Gateway::start_with(Set::of(None, policy), &[], &[("TEAM_KEY", "wr_team_a")]);

@@ -77,6 +77,7 @@ impl Reply {
     /// The data of each event.
     pub fn events(&self) -> Vec<String> {
         self.text()
+            .replace("\r\n", "\n")
             .split("\n\n")
             .filter_map(|event| event.lines().find_map(|line| line.strip_prefix("data: ")).map(str::to_owned))
             .collect()
