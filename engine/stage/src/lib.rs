@@ -1,1 +1,19 @@
-//! Placeholder.
+//! The built-in stages, one file each, and their registry.
+//!
+//! [`registry`] hands them to the loader and the plan; [`reference`] prints the page that describes them all; [`Metrics`] is
+//! what `observe: metrics` counts, for the whole process.
+#![forbid(unsafe_code)]
+
+mod cache;
+mod guard;
+mod header_names;
+mod observe;
+mod per;
+mod reference;
+mod registry;
+mod route;
+mod transform;
+
+pub use observe::Metrics;
+pub use reference::reference;
+pub use registry::registry;

@@ -1,0 +1,219 @@
+//! Answers the very same request again from memory.
+//!
+//! Two requests are the same if all that changes the answer is: model, turns, tools, parameters, whatever the order of keys
+//! and the blanks between them; `stream`, `user` and fields for tracing do not count. The stages below the cache and the models
+//! they reach count too. Equal misses at once wait for the first one's reply. Kept are replies that ended normally, never
+//! errors, refusals or truncated ones. A streamed reply is kept and can be sent whole, and the other way round.
+//!
+//! ```yaml
+//! - cache: exact
+//!   with: { ttl: 10m, per: caller.team }
+//! ```
+
+use super::control::Control;
+use super::entry::{Rules, answer, said, usable};
+use super::keep::{Mind, Pending, bypass};
+use super::key::{Part, of, partition};
+use crate::per::Per;
+use bytestring::ByteString;
+use futures::future::{Either, select};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::borrow::Cow;
+use std::sync::Arc;
+use weir_diagnostic::units::{ByteSize, Duration};
+use weir_message::{Denial, ErrorCode};
+use weir_pipeline::{
+    CONTINUE, CacheSaid, Declares, Hook, Needs, Stage, StreamStage, Streaming, TEXT_OPERATIONS, Verdict,
+    Visit, Workbench,
+};
+use weir_policy::{Expr, StageDecl};
+use weir_state::{CachedReply, Claim, LeadGuard, Space};
+
+/// The settings of `cache: exact`.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// Who shares replies: an expression such as `caller.team`, or `everyone`. There is no default: what one tenant was
+    /// answered must not reach another by oversight.
+    per: Expr,
+    /// How long a reply is kept.
+    #[serde(default = "an_hour")]
+    ttl: Duration,
+    /// The largest reply that is kept.
+    #[serde(default = "a_mebibyte")]
+    max_entry: ByteSize,
+    /// The longest wait for the same request that is already under way; then this one goes its own way.
+    #[serde(default = "five_seconds")]
+    wait: Duration,
+    /// Whether a client's `cache-control` is heeded: `no-cache`, `no-store`, `max-age`, `only-if-cached`.
+    #[serde(default)]
+    honour_cache_control: bool,
+}
+
+pub(super) fn an_hour() -> Duration {
+    Duration(std::time::Duration::from_secs(3_600))
+}
+
+pub(super) fn a_mebibyte() -> ByteSize {
+    ByteSize(1 << 20)
+}
+
+pub(super) fn five_seconds() -> Duration {
+    Duration(std::time::Duration::from_secs(5))
+}
+
+pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
+    let settings: Settings = bench.settings(decl)?;
+    let per = Per::compile(&settings.per, bench)?;
+    let max_entry = usize::try_from(settings.max_entry.0).unwrap_or(usize::MAX);
+    Some(Arc::new(Exact {
+        per,
+        rules: Rules { ttl: settings.ttl.0, max_entry, tool_calls: true },
+        wait: settings.wait.0,
+        honour_cache_control: settings.honour_cache_control,
+    }))
+}
+
+struct Exact {
+    per: Per,
+    rules: Rules,
+    wait: std::time::Duration,
+    honour_cache_control: bool,
+}
+
+impl Stage for Exact {
+    fn declares(&self) -> Declares {
+        Declares {
+            needs: Needs::BODY | Needs::REPLY | self.per.needs(),
+            streaming: Streaming::Events,
+            judges_request: false,
+            reads_reply: true,
+            reads_operations: Some(TEXT_OPERATIONS),
+            ..Declares::default()
+        }
+    }
+
+    fn request<'a>(&'a self, mut visit: Visit<'a>) -> Hook<'a> {
+        let x = &*visit.exchange;
+        if !TEXT_OPERATIONS.contains(&x.request.operation) {
+            bypass(&mut visit, "replies of this operation are not kept");
+            return CONTINUE;
+        }
+        let control = match self.honour_cache_control {
+            true => Control::of(&x.request.headers),
+            false => Control::default(),
+        };
+        if control.no_store {
+            bypass(&mut visit, "the client asks for it (no-store)");
+            return CONTINUE;
+        }
+        let found = self
+            .per
+            .subject(x)
+            .and_then(|subject| Ok((partition(subject.as_str()), of(x, subject.as_str(), Part::Whole)?)));
+        let (partition, key) = match found {
+            Ok(found) => found,
+            Err(reason) => return Hook::Done(Verdict::Fault(reason)),
+        };
+        let looking = Looking { stage: self, control, partition, key };
+        if control.no_cache {
+            looking.miss(&mut visit, None);
+            bypass(&mut visit, "the client asks for a fresh reply (no-cache)");
+            return CONTINUE;
+        }
+        let (now, space, state) = (x.now(), x.space, &x.gateway.state);
+        if space == Space::Shadow {
+            let live = state.exact(Space::Live).get(&key, now);
+            let entry = live.or_else(|| state.exact(Space::Shadow).get(&key, now));
+            return Hook::Done(looking.end(&mut visit, entry, None));
+        }
+        match state.exact(Space::Live).claim(&key, now) {
+            Claim::Hit(entry) => Hook::Done(looking.end(&mut visit, Some(entry), None)),
+            Claim::Lead(lead) => Hook::Done(looking.end(&mut visit, None, Some(lead))),
+            Claim::Wait(waiting) => {
+                let sleep = x.gateway.clock.sleep(self.wait);
+                Hook::Wait(Box::pin(async move {
+                    let entry = match select(waiting, sleep).await {
+                        Either::Left((entry, _)) => entry,
+                        Either::Right(_) => None,
+                    };
+                    visit.notes.fact("waited_for_another", true);
+                    looking.end(&mut visit, entry, None)
+                }))
+            }
+        }
+    }
+
+    fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        let Some(mind) = Mind::take(visit.slot) else { return CONTINUE };
+        let (exchange, notes) = (&*visit.exchange, visit.notes);
+        Hook::Wait(Box::pin(async move {
+            if let Some(reply) = &exchange.reply {
+                mind.reply(reply, None, notes).await;
+            }
+            Verdict::Continue
+        }))
+    }
+
+    fn stream(&self, mut visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
+        Mind::stream(&mut visit, None, self.rules.max_entry)
+    }
+}
+
+/// One request's look into the cache.
+struct Looking<'a> {
+    stage: &'a Exact,
+    control: Control,
+    partition: [u8; 32],
+    key: [u8; 32],
+}
+
+impl Looking<'_> {
+    /// What comes of what was found.
+    fn end(
+        &self,
+        visit: &mut Visit<'_>,
+        entry: Option<Arc<CachedReply>>,
+        lead: Option<LeadGuard<CachedReply>>,
+    ) -> Verdict {
+        if let Some(entry) = entry.filter(|entry| usable(entry, visit.exchange, self.control.max_age)) {
+            said(visit.exchange, CacheSaid::Hit);
+            let reply = answer(&entry, visit.exchange.now());
+            visit.notes.fact("age_seconds", visit.exchange.now().saturating_sub(entry.stored).as_secs());
+            if visit.exchange.space == Space::Shadow {
+                Mind::WouldHit(entry).put(visit.slot);
+            }
+            return Verdict::Answer(reply);
+        }
+        said(visit.exchange, CacheSaid::Miss);
+        if self.control.only_if_cached {
+            return not_cached();
+        }
+        self.miss(visit, lead);
+        Verdict::Continue
+    }
+
+    fn miss(&self, visit: &mut Visit<'_>, lead: Option<LeadGuard<CachedReply>>) {
+        let x = &*visit.exchange;
+        let pending = Pending {
+            gateway: Arc::clone(&x.gateway),
+            space: x.space,
+            dialect: x.request.dialect,
+            operation: x.request.operation,
+            rules: self.stage.rules,
+            question: ByteString::new(),
+            key: self.key,
+            partition: self.partition,
+            lead,
+            vector: None,
+        };
+        Mind::Miss(pending).put(visit.slot);
+    }
+}
+
+/// The answer to `only-if-cached` where nothing is kept (RFC 9111, section 5.2.1.7).
+pub(super) fn not_cached() -> Verdict {
+    let message = Cow::Borrowed("only a cached reply was asked for, and there is none");
+    Verdict::Deny(Box::new(Denial { status: 504, ..Denial::new(ErrorCode::NoTarget, message) }))
+}

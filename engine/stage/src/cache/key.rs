@@ -1,0 +1,122 @@
+//! What must be the same for one reply to answer two requests.
+
+use serde_json::Value;
+use weir_pipeline::Exchange;
+
+/// Fields that do not change the answer: how it is sent, who is charged, what is traced.
+const IRRELEVANT: [&str; 8] = [
+    "stream",
+    "stream_options",
+    "user",
+    "metadata",
+    "store",
+    "safety_identifier",
+    "prompt_cache_key",
+    "prompt_cache_retention",
+];
+
+/// What of a request goes into its key.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// All that changes the answer.
+    Whole,
+    /// The same without what the last user turn says.
+    ButLastUserTurn,
+}
+
+/// The partition of a subject: what a purge of it forgets.
+pub(crate) fn partition(per: &str) -> [u8; 32] {
+    *blake3::Hasher::new_derive_key("weir cache partition").update(per.as_bytes()).finalize().as_bytes()
+}
+
+/// The key of a request: subject, all below the cache, and the request's body whatever the order of its keys and its blanks.
+pub(crate) fn of(x: &Exchange, per: &str, part: Part) -> Result<[u8; 32], String> {
+    let body = x.request.outgoing().map_err(|error| error.to_string())?;
+    let mut body: Value =
+        serde_json::from_slice(&body).map_err(|_| "the request's body is not JSON".to_owned())?;
+    if let Value::Object(fields) = &mut body {
+        fields.retain(|name, _| !IRRELEVANT.contains(&name.as_str()));
+        if part == Part::ButLastUserTurn {
+            blank_last_user_turn(fields);
+        }
+    }
+    let mut canonical = Vec::with_capacity(1024);
+    for text in [x.request.dialect.name(), x.request.operation.name(), x.request.model(), per] {
+        spell_text(text, &mut canonical);
+    }
+    canonical.extend_from_slice(&x.below);
+    spell(&body, &mut canonical);
+    Ok(*blake3::hash(&canonical).as_bytes())
+}
+
+fn blank_last_user_turn(fields: &mut serde_json::Map<String, Value>) {
+    let Some(Value::Array(messages)) = fields.get_mut("messages") else { return };
+    let is_user = |message: &&mut Value| message.get("role").and_then(Value::as_str) == Some("user");
+    if let Some(Value::Object(message)) = messages.iter_mut().rev().find(is_user) {
+        message.insert("content".to_owned(), Value::Null);
+    }
+}
+
+/// A spelling that is the same for equal values and for no others: keys in order, every length in front.
+fn spell(value: &Value, out: &mut Vec<u8>) {
+    match value {
+        Value::Null => out.push(b'n'),
+        Value::Bool(value) => out.extend_from_slice(if *value { b"t" } else { b"f" }),
+        Value::Number(number) => {
+            out.push(b'#');
+            spell_text(&number.to_string(), out);
+        }
+        Value::String(text) => {
+            out.push(b'"');
+            spell_text(text, out);
+        }
+        Value::Array(items) => {
+            out.push(b'[');
+            out.extend_from_slice(&(items.len() as u64).to_le_bytes());
+            items.iter().for_each(|item| spell(item, out));
+        }
+        Value::Object(fields) => {
+            out.push(b'{');
+            out.extend_from_slice(&(fields.len() as u64).to_le_bytes());
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_unstable_by_key(|(name, _)| *name);
+            for (name, value) in fields {
+                spell_text(name, out);
+                spell(value, out);
+            }
+        }
+    }
+}
+
+fn spell_text(text: &str, out: &mut Vec<u8>) {
+    out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+    out.extend_from_slice(text.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn equal_values_have_one_spelling_and_others_another() {
+        let spelt = |value: &Value| {
+            let mut out = Vec::new();
+            spell(value, &mut out);
+            out
+        };
+        let one: Value = serde_json::from_str(r#"{"a":[1,"x"],"b":{"c":null}}"#).unwrap();
+        let same: Value = serde_json::from_str(r#"{ "b":{"c":null}, "a":[1, "\u0078"] }"#).unwrap();
+        assert_eq!(spelt(&one), spelt(&same));
+        for other in [
+            json!({"a":[1,"x"],"b":{"c":0}}),
+            json!({"a":[1],"b":{"c":null}}),
+            json!(["a", "b"]),
+            json!(["ab"]),
+        ] {
+            assert_ne!(spelt(&one), spelt(&other));
+        }
+        assert_ne!(spelt(&json!(["a", "b"])), spelt(&json!(["ab"])));
+        assert_ne!(spelt(&json!([[1], 2])), spelt(&json!([[1, 2]])));
+    }
+}

@@ -1,0 +1,255 @@
+//! Limits requests and tokens in a window, for each key, team or whatever an expression gives: 429 `rate-limited`.
+//!
+//! A subject may use a limit at once; what it used comes back evenly. Requests count when they arrive. Tokens are counted
+//! from the prompt when it arrives and settled by what the provider reports, so that a long reply can pass the limit once; then
+//! nothing passes until the debt has drained. Counts outlive a changed limit. A limit in a frame is one for all pipelines.
+//!
+//! ```yaml
+//! - guard: rate
+//!   with: { requests: [100/min, 2000/day], tokens: 100_000/min, per: caller.team }
+//! ```
+
+use crate::per::{Per, Subject};
+use http::{HeaderName, HeaderValue};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use std::sync::Arc;
+use std::time::Duration;
+use weir_diagnostic::units::Rate;
+use weir_diagnostic::{Code, Diagnostic};
+use weir_message::{Denial, ErrorCode};
+use weir_pipeline::{
+    CONTINUE, Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench,
+};
+use weir_policy::{Expr, StageDecl};
+use weir_state::{Meter, MeterKind, Reservation, Taken};
+
+/// The settings of `guard: rate`. At least one of `requests` and `tokens` is given.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Settings {
+    /// How many requests in how long, such as `100/min`; several limits hold together.
+    #[serde(default)]
+    requests: Rates,
+    /// How many tokens, prompt and reply, in how long; several limits hold together.
+    #[serde(default)]
+    tokens: Rates,
+    /// For whom it counts: an expression such as `caller.team` or `source.address`, or `everyone` for all together. Without
+    /// it, each key has counts of its own, and callers without a key each address.
+    #[serde(default)]
+    per: Option<Expr>,
+    /// Whether every reply tells what is left (`x-ratelimit-…`), not only a refusal.
+    #[serde(default)]
+    report: bool,
+}
+
+/// One rate or several.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(untagged)]
+enum Rates {
+    One(Rate),
+    Many(Vec<Rate>),
+}
+
+impl Default for Rates {
+    fn default() -> Self {
+        Self::Many(Vec::new())
+    }
+}
+
+impl Rates {
+    fn list(self) -> Vec<Rate> {
+        match self {
+            Self::One(rate) => vec![rate],
+            Self::Many(rates) => rates,
+        }
+    }
+}
+
+pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
+    let settings: Settings = bench.settings(decl)?;
+    let (requests, tokens) = (settings.requests.list(), settings.tokens.list());
+    if requests.is_empty() && tokens.is_empty() {
+        let found = Diagnostic::new(Code::MissingField, "`rate` limits nothing")
+            .at(decl.span)
+            .help("give `requests`, `tokens` or both: with: { requests: 100/min }");
+        bench.diagnostics.push(found);
+        return None;
+    }
+    let per = match &settings.per {
+        Some(expr) => Per::compile(expr, bench)?,
+        None => Per::Caller,
+    };
+    let meter = format!("{}/{}", bench.home, decl.name);
+    Some(Arc::new(RateGuard { meter, requests, tokens, per, report: settings.report }))
+}
+
+struct RateGuard {
+    /// Whose counts these are: the pipeline's or frame's name and the stage's.
+    meter: String,
+    requests: Vec<Rate>,
+    tokens: Vec<Rate>,
+    per: Per,
+    report: bool,
+}
+
+/// What is to be settled at the end.
+struct Reserved(Vec<Reservation>);
+
+/// Which limit said no.
+struct Full {
+    kind: MeterKind,
+    rate: Rate,
+    taken: Taken,
+    wanted: u64,
+}
+
+impl Stage for RateGuard {
+    fn declares(&self) -> Declares {
+        let needs = self.per.needs();
+        let tokens = if self.tokens.is_empty() { Needs::NONE } else { Needs::BODY | Needs::USAGE };
+        Declares {
+            needs: needs | tokens,
+            reads_operations: (needs | tokens).has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            ..Declares::default()
+        }
+    }
+
+    fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        let subject = match self.per.subject(visit.exchange) {
+            Ok(subject) => subject,
+            Err(reason) => return Hook::Done(Verdict::Fault(reason)),
+        };
+        match self.take(visit.exchange, &subject) {
+            Ok(reserved) => {
+                if !reserved.is_empty() {
+                    *visit.slot = Some(Box::new(Reserved(reserved)));
+                }
+                if self.report {
+                    self.report(visit.exchange, &subject);
+                }
+                CONTINUE
+            }
+            Err(full) => {
+                visit.notes.fact("limit", format!("{}", full.rate));
+                visit.notes.fact("remaining", full.taken.remaining);
+                tell(visit.exchange, full.kind, full.rate, &full.taken);
+                Hook::Done(Verdict::Deny(Box::new(full.denial())))
+            }
+        }
+    }
+
+    fn end(&self, visit: Visit<'_>) {
+        let Some(reserved) = visit.slot.take().and_then(|slot| slot.downcast::<Reserved>().ok()) else {
+            return;
+        };
+        let (spent, now) = (visit.exchange.usage.total(), visit.exchange.now());
+        for mut reservation in reserved.0 {
+            reservation.settle(spent, now);
+        }
+    }
+}
+
+impl RateGuard {
+    fn meter<'a>(&'a self, x: &Exchange, subject: &'a Subject, kind: MeterKind, rate: Rate) -> Meter<'a> {
+        Meter { space: x.space, name: &self.meter, kind, window: rate.per, subject: subject.as_str() }
+    }
+
+    /// Takes from all limits, or from none.
+    fn take(&self, x: &Exchange, subject: &Subject) -> Result<Vec<Reservation>, Full> {
+        let (limits, now) = (&x.gateway.state.limits, x.now());
+        let give_back = |up_to: usize| {
+            for rate in self.requests.iter().take(up_to) {
+                limits.refund(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now);
+            }
+        };
+        for (n, rate) in self.requests.iter().enumerate() {
+            let taken = limits.take(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now);
+            if !taken.allowed {
+                give_back(n);
+                return Err(Full { kind: MeterKind::Requests, rate: *rate, taken, wanted: 1 });
+            }
+        }
+        if self.tokens.is_empty() {
+            return Ok(Vec::new());
+        }
+        let wanted = x.plan.services().request_tokens(&x.request);
+        let mut reserved: Vec<Reservation> = Vec::with_capacity(self.tokens.len());
+        for rate in &self.tokens {
+            match limits.reserve(&self.meter(x, subject, MeterKind::Tokens, *rate), wanted, rate.count, now) {
+                Ok(reservation) => reserved.push(reservation),
+                Err(taken) => {
+                    give_back(self.requests.len());
+                    for mut reservation in reserved {
+                        reservation.settle(0, now);
+                    }
+                    return Err(Full { kind: MeterKind::Tokens, rate: *rate, taken, wanted });
+                }
+            }
+        }
+        Ok(reserved)
+    }
+
+    /// Sets the headers that tell what is left of the first limit of each kind.
+    fn report(&self, x: &mut Exchange, subject: &Subject) {
+        let now = x.now();
+        for (kind, rates) in [(MeterKind::Requests, &self.requests), (MeterKind::Tokens, &self.tokens)] {
+            let Some(rate) = rates.first() else { continue };
+            let left = x.gateway.state.limits.peek(&self.meter(x, subject, kind, *rate), 0, rate.count, now);
+            tell(x, kind, *rate, &left);
+        }
+    }
+}
+
+impl Full {
+    fn denial(&self) -> Denial {
+        let what = match self.kind {
+            MeterKind::Requests => "requests",
+            MeterKind::Tokens => "tokens",
+        };
+        let message = match self.taken.retry_after {
+            Some(wait) => {
+                let seconds = wait.as_secs_f64().ceil();
+                format!("the limit of {} {what} is reached; come back in {seconds} s", self.rate)
+            }
+            None => format!(
+                "this request takes {} {what}, more than the limit of {} ever allows",
+                self.wanted, self.rate
+            ),
+        };
+        Denial { retry_after: self.taken.retry_after, ..Denial::new(ErrorCode::RateLimited, message) }
+    }
+}
+
+/// Sets OpenAI's rate limit headers (platform.openai.com/docs/guides/rate-limits) of one kind.
+fn tell(x: &mut Exchange, kind: MeterKind, rate: Rate, taken: &Taken) {
+    let names = match kind {
+        MeterKind::Requests => {
+            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
+        }
+        MeterKind::Tokens => {
+            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
+        }
+    };
+    let values = [rate.count.to_string(), taken.remaining.to_string(), span(taken.reset_after)];
+    for (name, value) in names.into_iter().zip(values) {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            x.headers.insert(HeaderName::from_static(name), value);
+        }
+    }
+}
+
+/// A length of time as OpenAI spells it: `20ms`, `1.5s`, `6m0s`.
+fn span(time: Duration) -> String {
+    let millis = time.as_nanos().div_ceil(1_000_000);
+    match millis {
+        0..1_000 => format!("{millis}ms"),
+        1_000..60_000 if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        1_000..60_000 => format!("{:.1}s", time.as_secs_f64()),
+        _ => {
+            let seconds = millis.div_ceil(1_000);
+            let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+            if hours > 0 { format!("{hours}h{minutes}m{seconds}s") } else { format!("{minutes}m{seconds}s") }
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! Transforms: may edit.
+
+pub(crate) mod headers;
+pub(crate) mod json;
+mod value;
