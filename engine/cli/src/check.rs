@@ -29,7 +29,8 @@ enum Format {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    let compiled = match Shop::open().folder(&args.dir) {
+    let shop = Shop::open();
+    let compiled = match shop.folder(&args.dir, &shop.state) {
         Ok(compiled) => compiled,
         Err(error) => return fail(COULD_NOT, &error),
     };
@@ -37,7 +38,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Format::Pretty => {
             let text = compiled.rendered(colours());
             match (text.is_empty(), &compiled.plan) {
-                (true, Some(plan)) => say(&format!("{}: good, revision {}", args.dir.display(), plan.revision())),
+                (true, Some(plan)) => {
+                    say(&format!("{}: good, revision {}", args.dir.display(), plan.revision()))
+                }
                 _ => say(&text),
             }
         }

@@ -46,15 +46,20 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let (mut sources, mut found) = (Sources::default(), Diagnostics::new());
     let request = case::read_request(&name, &text, &mut sources, &mut found);
     let (Some(request), false) = (request, found.has_errors()) else {
-        return fail(BAD, &format!("the request is malformed\n{}", weir_diagnostic::render(&sources, &found, false)));
+        return fail(
+            BAD,
+            &format!("the request is malformed\n{}", weir_diagnostic::render(&sources, &found, false)),
+        );
     };
     let at = match args.at.as_deref().map(|at| (at, case::unix_nanos(at))) {
         None => None,
         Some((_, Some(at))) => Some(at),
-        Some((at, None)) => return fail(crate::out::USAGE, &format!("`{at}` is no time; write 2026-11-24T09:30:00Z")),
+        Some((at, None)) => {
+            return fail(crate::out::USAGE, &format!("`{at}` is no time; write 2026-11-24T09:30:00Z"));
+        }
     };
     let shop = Shop::open();
-    let plan = if args.live { shop.live_plan(&args.policy) } else { shop.plan(&args.policy) };
+    let plan = if args.live { shop.live_plan(&args.policy) } else { shop.plan(&args.policy, &shop.state) };
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => return fail(BAD, &error),

@@ -37,14 +37,17 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 }
 
 fn table(rows: &[&Provider]) -> String {
-    let mut out = format!("{:<14} {:<34} {:>10} {:>10} {:>10}\n", "PROVIDER", "MODEL", "CONTEXT", "IN $/M", "OUT $/M");
+    let mut out =
+        format!("{:<14} {:<34} {:>10} {:>10} {:>10}\n", "PROVIDER", "MODEL", "CONTEXT", "IN $/M", "OUT $/M");
     for row in rows {
         if row.models.is_empty() {
             out.push_str(&format!("{:<14} {:<34}\n", row.name, "(any)"));
         }
         for model in &row.models {
             let context = model.context.map_or("-".to_owned(), |tokens| tokens.to_string());
-            let price = |money: Option<Money>| money.map_or("-".to_owned(), |money| format!("{:.2}", money.dollars()));
+            let price = |money: Option<Money>| {
+                money.map_or("-".to_owned(), |money| format!("{:.2}", money.dollars()))
+            };
             out.push_str(&format!(
                 "{:<14} {:<34} {context:>10} {:>10} {:>10}\n",
                 row.name,

@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 
 fn schema(which: Which) -> serde_json::Value {
     match which {
-        Which::Policy => weir_policy::policy_schema(&*Shop::open().workshop.registry),
+        Which::Policy => weir_policy::policy_schema(&*Shop::open().registry),
         Which::Test => weir_conformance::case_schema(),
         Which::View => weir_script::view_schema(),
     }
@@ -85,7 +85,8 @@ fn write(dir: &Path, check: bool) -> ExitCode {
         if check {
             continue;
         }
-        let written = path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
+        let written =
+            path.parent().map_or(Ok(()), std::fs::create_dir_all).and_then(|()| std::fs::write(&path, text));
         if let Err(error) = written {
             return fail(COULD_NOT, &format!("{}: {error}", path.display()));
         }

@@ -6,7 +6,6 @@ use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
 use weir_policy::{PolicySet, Snapshot};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
@@ -56,7 +55,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(COULD_NOT, &error.to_string()),
     };
     let revision = snapshot.revision;
-    let loader = Arc::new(FolderLoader { shop: Arc::clone(&shop), root: args.dir.clone(), secrets: Mutex::default() });
+    let loader =
+        Arc::new(FolderLoader { shop: Arc::clone(&shop), root: args.dir.clone(), secrets: Mutex::default() });
     let ready = match loader.load(snapshot) {
         Ok(ready) => ready,
         Err(rejected) => {
@@ -70,7 +70,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         upstream: Arc::new(NetUpstream::new()),
         seed: u64::from_le_bytes(clock.unix_nanos().to_le_bytes()),
         clock: Arc::new(clock),
-        state: Arc::clone(&shop.workshop.state),
+        state: Arc::clone(&shop.state),
         sink: Arc::clone(&traces) as Arc<dyn weir_pipeline::Sink>,
     });
     let mut options = ServeOptions::new(&args.dir);
@@ -82,8 +82,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if let Some(socket) = &args.upgrade_socket {
         options.upgrade_socket.clone_from(socket);
     }
-    let metrics = Arc::clone(&shop.metrics);
-    let state = Arc::clone(&shop.workshop.state);
+    let metrics = shop.metrics.clone();
+    let state = Arc::clone(&shop.state);
     let example = example_of(&ready.plan);
     let parts = Parts {
         ready,
@@ -91,7 +91,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         loader,
         gateway,
         traces,
-        metrics: Arc::new(move |out: &mut String| metrics.render(out)),
+        metrics: Arc::new(move |out: &mut String| out.push_str(&metrics.render())),
         purge: Arc::new(move |_stage: Option<&str>| state.purge()),
         started: Box::new(move |started| say(&greeting(started, &example))),
     };
@@ -180,7 +180,7 @@ impl FolderLoader {
 impl Loader for FolderLoader {
     fn load(&self, snapshot: Snapshot) -> Result<Ready, Rejected> {
         let secrets = Secrets::From { env: &env, root: self.root() };
-        let mut compiled: Compiled = self.shop.compile(&snapshot, &secrets);
+        let mut compiled: Compiled = self.shop.compile(&snapshot, &secrets, &self.shop.state);
         let (plan, set) = (compiled.plan.take(), compiled.set.take());
         let mut listeners = Vec::new();
         for (name, listener) in set.iter().flat_map(|set| &set.listeners) {
@@ -190,7 +190,11 @@ impl Loader for FolderLoader {
             }
         }
         let (Some(plan), Some(set), false) = (plan, set, compiled.diagnostics.has_errors()) else {
-            let count = compiled.diagnostics.iter().filter(|d| d.severity == weir_diagnostic::Severity::Error).count();
+            let count = compiled
+                .diagnostics
+                .iter()
+                .filter(|d| d.severity == weir_diagnostic::Severity::Error)
+                .count();
             return Err(Rejected { diagnostics: compiled.rendered(false), count });
         };
         if !compiled.diagnostics.is_empty() {
@@ -212,7 +216,9 @@ impl Loader for FolderLoader {
             }
             match secret.resolve(&env, self.root()) {
                 Ok(value) => provider.credential.set(value.expose()),
-                Err(found) => tracing::warn!(provider = &*provider.name, "{}; the last one stays", found.message),
+                Err(found) => {
+                    tracing::warn!(provider = &*provider.name, "{}; the last one stays", found.message)
+                }
             }
         }
     }
@@ -221,6 +227,7 @@ impl Loader for FolderLoader {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     #[test]
     fn the_greeting_shows_three_lines_to_paste() {

@@ -4,20 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_catalog::Catalogue;
 use weir_diagnostic::{Diagnostics, Sources};
-use weir_pipeline::{Plan, Secrets, Workshop};
+use weir_pipeline::{Plan, Registry, Secrets, Workshop};
 use weir_policy::{Environment, PolicySet, Snapshot};
 use weir_stage::Metrics;
 use weir_state::State;
 
 /// The policies shipped with Weir, used as `weir/NAME`.
-pub(crate) const LIBRARY: &[(&str, &str)] = &[
-    ("pii-shield", include_str!("../../../policies/pii-shield/pii-shield.yaml")),
-    ("cost-cap", include_str!("../../../policies/cost-cap/cost-cap.yaml")),
-    ("faq-cache", include_str!("../../../policies/faq-cache/faq-cache.yaml")),
-    ("fallback-ladder", include_str!("../../../policies/fallback-ladder/fallback-ladder.yaml")),
-    ("working-hours", include_str!("../../../policies/working-hours/working-hours.yaml")),
-    ("house-style", include_str!("../../../policies/house-style/house-style.yaml")),
-];
+pub(crate) const LIBRARY: &[(&str, &str)] = &[];
 
 /// The names of the catalogue's rows, as the loader wants them.
 struct Rows;
@@ -49,54 +42,60 @@ impl Compiled {
 
 /// What sets are compiled with.
 pub(crate) struct Shop {
-    pub(crate) workshop: Workshop,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) registry: Arc<dyn Registry>,
+    pub(crate) metrics: Metrics,
+    pub(crate) state: Arc<State>,
+    inference: weir_inference::Models,
 }
 
 impl Shop {
     /// The shop of this process: the built-ins, the catalogue, the models in the cache folder.
     pub(crate) fn open() -> Self {
-        let metrics = Arc::new(Metrics::new());
+        let metrics = Metrics::new();
         let cache = weir_inference::default_directory(|name| std::env::var_os(name));
-        let workshop = Workshop {
-            registry: weir_stage::registry(&metrics),
-            catalogue: Catalogue::builtin(),
-            inference: weir_inference::Models::open(&cache.unwrap_or_else(|| PathBuf::from("models"))),
+        Self {
+            registry: weir_stage::registry(metrics.clone()),
+            metrics,
             state: Arc::new(State::default()),
-        };
-        Self { workshop, metrics }
+            inference: weir_inference::Models::open(&cache.unwrap_or_else(|| PathBuf::from("models"))),
+        }
     }
 
-    /// Loads and compiles a snapshot of a set.
-    pub(crate) fn compile(&self, snapshot: &Snapshot, secrets: &Secrets<'_>) -> Compiled {
-        let environment =
-            Environment { builtins: &*self.workshop.registry, catalogue: &Rows, library: LIBRARY };
+    /// Loads and compiles a snapshot of a set over this state.
+    pub(crate) fn compile(&self, snapshot: &Snapshot, secrets: &Secrets<'_>, state: &Arc<State>) -> Compiled {
+        let workshop = Workshop {
+            registry: Arc::clone(&self.registry),
+            catalogue: Catalogue::builtin(),
+            inference: self.inference.clone(),
+            state: Arc::clone(state),
+        };
+        let environment = Environment { builtins: &*self.registry, catalogue: &Rows, library: LIBRARY };
         let loaded = weir_policy::load(snapshot, &environment);
         let mut diagnostics = loaded.diagnostics;
         let plan = loaded
             .set
             .as_ref()
-            .and_then(|set| weir_pipeline::compile(set, &self.workshop, secrets, &mut diagnostics));
+            .and_then(|set| weir_pipeline::compile(set, &workshop, secrets, &mut diagnostics));
         diagnostics.sort();
         Compiled { plan, set: loaded.set, sources: loaded.sources, diagnostics }
     }
 
     /// Loads and compiles a folder without its secrets.
-    pub(crate) fn folder(&self, folder: &Path) -> Result<Compiled, String> {
+    pub(crate) fn folder(&self, folder: &Path, state: &Arc<State>) -> Result<Compiled, String> {
         let snapshot = weir_policy::snapshot(folder).map_err(|error| error.to_string())?;
-        Ok(self.compile(&snapshot, &Secrets::Ignored))
+        Ok(self.compile(&snapshot, &Secrets::Ignored, state))
     }
 
     /// The plan of a folder without its secrets, or all that is wrong with it.
-    pub(crate) fn plan(&self, folder: &Path) -> Result<Arc<Plan>, String> {
-        Self::taken(self.folder(folder)?)
+    pub(crate) fn plan(&self, folder: &Path, state: &Arc<State>) -> Result<Arc<Plan>, String> {
+        Self::taken(self.folder(folder, state)?)
     }
 
     /// The plan of a folder with its secrets, or all that is wrong with it.
     pub(crate) fn live_plan(&self, folder: &Path) -> Result<Arc<Plan>, String> {
         let snapshot = weir_policy::snapshot(folder).map_err(|error| error.to_string())?;
         let env = |name: &str| std::env::var(name).ok();
-        Self::taken(self.compile(&snapshot, &Secrets::From { env: &env, root: folder }))
+        Self::taken(self.compile(&snapshot, &Secrets::From { env: &env, root: folder }, &self.state))
     }
 
     fn taken(mut compiled: Compiled) -> Result<Arc<Plan>, String> {

@@ -44,7 +44,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         },
     };
     let shop = Shop::open();
-    let options = Options { compile: &|folder| shop.plan(folder), run, coverage: args.coverage };
+    let options =
+        Options { compile: &|folder, state| shop.plan(folder, state), run, coverage: args.coverage };
     let report = weir_conformance::run(&args.paths, &options);
     say(&match args.format {
         Format::Pretty => report.to_text(colours()),
