@@ -48,7 +48,7 @@ enum Log {
 }
 
 pub(crate) fn run(args: &Args) -> ExitCode {
-    log_to_stderr(args.log);
+    start_logs(args.log);
     let shop = Arc::new(Shop::open());
     let snapshot = match weir_policy::snapshot(&args.dir) {
         Ok(snapshot) => snapshot,
@@ -101,15 +101,33 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-fn log_to_stderr(form: Log) {
-    use tracing_subscriber::EnvFilter;
+/// The target of the log that `observe: log` writes to.
+const ACCESS_LOG: &str = "weir::access";
+
+/// The gateway's own log goes to standard error, filtered by `WEIR_LOG`; what `observe: log` writes is one JSON object a line on
+/// standard output, whatever the form and the filter.
+fn start_logs(form: Log) {
+    use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
+    use tracing_subscriber::prelude::*;
+    let is_access = || filter_fn(|metadata| metadata.target() == ACCESS_LOG);
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("warn,weir=info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
-    // A second subscriber in one process would be a defect, and then the first goes on.
-    let _ = match form {
-        Log::Pretty => builder.with_target(false).try_init(),
-        Log::Json => builder.json().flatten_event(true).try_init(),
+    let access = tracing_subscriber::fmt::layer()
+        .without_time()
+        .with_level(false)
+        .with_target(false)
+        .with_ansi(false)
+        .with_writer(std::io::stdout)
+        .with_filter(is_access());
+    let own = tracing_subscriber::fmt::layer().with_writer(std::io::stderr).with_ansi(crate::out::colours());
+    let own = match form {
+        Log::Pretty => own.with_target(false).boxed(),
+        Log::Json => own.json().flatten_event(true).boxed(),
     };
+    // A second subscriber in one process would be a defect, and then the first goes on.
+    let _ = tracing_subscriber::registry()
+        .with(access)
+        .with(own.with_filter(filter.and(is_access().not())))
+        .try_init();
 }
 
 /// What a first `curl` needs to know of a set.

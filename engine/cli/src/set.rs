@@ -10,7 +10,14 @@ use weir_stage::Metrics;
 use weir_state::State;
 
 /// The policies shipped with Weir, used as `weir/NAME`.
-pub(crate) const LIBRARY: &[(&str, &str)] = &[];
+pub(crate) const LIBRARY: &[(&str, &str)] = &[
+    ("pii-shield", include_str!("../../../policies/pii-shield/pii-shield.yaml")),
+    ("cost-cap", include_str!("../../../policies/cost-cap/cost-cap.yaml")),
+    ("faq-cache", include_str!("../../../policies/faq-cache/faq-cache.yaml")),
+    ("fallback-ladder", include_str!("../../../policies/fallback-ladder/fallback-ladder.yaml")),
+    ("working-hours", include_str!("../../../policies/working-hours/working-hours.yaml")),
+    ("house-style", include_str!("../../../policies/house-style/house-style.yaml")),
+];
 
 /// The names of the catalogue's rows, as the loader wants them.
 struct Rows;
