@@ -361,8 +361,8 @@ pipelines:
       - transform: sign
         stream: whole
         rhai: |
-          fn request(r) { r.system("Be brief."); }
-          fn reply(r) { r.text = r.text + " -- weir"; }
+          fn request(q) { q.system("Be brief."); }
+          fn reply(p) { p.text = p.text + " -- weir"; }
 "#;
 
     fn report(cases: &str) -> Report {

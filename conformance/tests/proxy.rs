@@ -389,3 +389,53 @@ pipelines:
     assert_eq!(send(None, "fast"), (401, "invalid-key".to_owned()));
     assert_eq!(send(Some("wr_team_a"), "other").0, 403);
 }
+
+#[test]
+fn a_script_without_end_costs_its_own_request_an_error_and_nobody_else() {
+    let provider = Provider::start();
+    provider.always(entry(json!({ "reply": "x" })));
+    let policy = PLAIN.replace(
+        "      - route: requested",
+        "      - transform: endless\n        when: request.text == \"loop\"\n        rhai: |\n          fn request(r) { loop {} }\n      - route: requested",
+    );
+    let gateway = Gateway::start_with(Set::of(Some(provider.address), &policy), &[], &[("LAB_KEY", "k")]);
+    let endless: Vec<_> = (0..20)
+        .map(|_| {
+            let edge = gateway.edge;
+            std::thread::spawn(move || post(edge, "/v1/chat/completions", &[], &chat("fast", "loop", false)))
+        })
+        .collect();
+    for _ in 0..20 {
+        assert_eq!(gateway.chat(&chat("fast", "hi", false)).status(), 200);
+    }
+    for reply in endless {
+        let reply = reply.join().unwrap();
+        assert_eq!((reply.status(), reply.code().as_str()), (503, "stage-unavailable"), "{}", reply.text());
+    }
+    assert_eq!(provider.seen().calls.len(), 20);
+}
+
+#[test]
+fn too_many_connections_are_told_so_and_the_rest_is_served() {
+    let provider = Provider::start();
+    provider.always(entry(json!({ "reply": "x" })));
+    let policy = PLAIN.replace("header_count: 40", "header_count: 40, connections: 5");
+    let gateway = Gateway::start_with(Set::of(Some(provider.address), &policy), &[], &[("LAB_KEY", "k")]);
+    let mut held: Vec<Wire> = (0..5)
+        .map(|_| {
+            let mut wire = gateway.wire();
+            assert_eq!(wire.exchange(&request("GET", "/healthz", &[], b"")).unwrap().status(), 200);
+            wire
+        })
+        .collect();
+    let refused = gateway.wire().reply().unwrap();
+    assert_eq!((refused.status(), refused.code().as_str()), (503, "overloaded"));
+    let body = chat("fast", "hi", false).to_string();
+    let reply = held[0].exchange(&request("POST", "/v1/chat/completions", &[], body.as_bytes())).unwrap();
+    assert_eq!(reply.status(), 200);
+    held.clear();
+    weir_conformance::harness::eventually("room for another", || {
+        (Wire::connect(gateway.edge).exchange(&request("GET", "/healthz", &[], b"")).ok()?.status() == 200)
+            .then_some(())
+    });
+}

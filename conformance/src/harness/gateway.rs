@@ -22,7 +22,9 @@ impl Set {
     pub fn new(upstream: Option<SocketAddr>) -> Self {
         let folder = tempfile::Builder::new().prefix("weir-set-").tempdir().expect("a temporary folder");
         std::fs::create_dir(folder.path().join("policy")).expect("a folder");
-        Self { folder, edge: free_port(), admin: free_port(), upstream }
+        // Both at once, so that they are two.
+        let (edge, admin) = (listening(), listening());
+        Self { folder, edge: address_of(&edge), admin: address_of(&admin), upstream }
     }
 
     /// A folder with one file.
@@ -82,7 +84,14 @@ pub fn weir_binary() -> PathBuf {
 
 /// An address of this machine that nobody listens on.
 pub fn free_port() -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    address_of(&listening())
+}
+
+fn listening() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").expect("a free port")
+}
+
+fn address_of(listener: &TcpListener) -> SocketAddr {
     listener.local_addr().expect("its address")
 }
 

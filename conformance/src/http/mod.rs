@@ -22,6 +22,9 @@ use weir_script::{Expression, Reads, Services};
 /// The longest that one case may wait in real time.
 const LONGEST: Duration = Duration::from_secs(2);
 
+/// The most requests in a row: over a socket they take time, in which limits recover.
+const MOST: u32 = 20;
+
 /// Runs all cases of these files.
 pub fn run(files: &[PathBuf]) -> Report {
     let provider = Provider::start();
@@ -60,6 +63,9 @@ fn unfit(case: &Case) -> Option<String> {
     }
     let mut waits = Duration::ZERO;
     for step in &case.steps {
+        if step.repeat > MOST {
+            return Some(format!("sends {} requests while time stands still", step.repeat));
+        }
         waits += step.wait;
         for entry in &step.upstream {
             match entry.fault {
