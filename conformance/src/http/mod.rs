@@ -14,6 +14,7 @@ use crate::runner::{place, read_file, request_id};
 use crate::upstream::{Reaction, Record};
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue};
+use regex::Regex;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use weir_message::Request;
@@ -81,6 +82,28 @@ fn unfit(case: &Case) -> Option<String> {
     (waits > LONGEST).then(|| format!("waits {} s", waits.as_secs_f64()))
 }
 
+/// Whether a set, or a policy of the library that it uses, reads the time of day: a served process has its own.
+fn reads_clock(policy: &Path) -> bool {
+    let (Ok(now), Ok(uses)) = (Regex::new(r"\bnow(\.|\s*[<>=-])"), Regex::new(r"use:\s*weir/([\w-]+)"))
+    else {
+        return false;
+    };
+    let library = Path::new(env!("CARGO_MANIFEST_DIR")).join("../policies");
+    let texts: Vec<String> = match weir_policy::snapshot(policy) {
+        Ok(set) => {
+            set.files.into_iter().filter_map(|file| file.content.ok()).map(|text| text.to_string()).collect()
+        }
+        Err(_) => return false,
+    };
+    texts.iter().any(|text| {
+        now.is_match(text)
+            || uses.captures_iter(text).filter_map(|found| found.get(1)).any(|name| {
+                let file = library.join(name.as_str()).join(format!("{}.yaml", name.as_str()));
+                std::fs::read_to_string(file).is_ok_and(|text| now.is_match(&text))
+            })
+    })
+}
+
 /// Whether what an expectation reads can be seen over HTTP.
 fn sees(expression: &Expression) -> bool {
     let reads = expression.reads();
@@ -97,7 +120,9 @@ fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
         unseen: 0,
         millis: 0.0,
     };
-    if let Some(why) = unfit(case) {
+    if let Some(why) =
+        unfit(case).or_else(|| reads_clock(policy).then(|| "depends on the time of day".to_owned()))
+    {
         report.outcome = Outcome::Skip;
         report.reason = Some(why);
         return report;
