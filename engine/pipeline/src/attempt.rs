@@ -1,9 +1,10 @@
 //! The attempt engine: asks the route, encodes, sends, classifies, asks again.
 
 use crate::plan::Step;
-use crate::run::Run;
+use crate::run::{Run, holds, set_scene, within};
 use crate::{
-    Answer, Ask, AuthScheme, Call, CallError, Hook, Notes, Provider, Refusal, Route, Target, Verdict,
+    Answer, Ask, AuthScheme, Call, CallError, Exchange, Hook, Needs, Notes, Provider, Refusal, Route, Slot,
+    Target, Verdict, Visit,
 };
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
@@ -11,12 +12,19 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_dialect::StreamDecoder;
-use weir_message::{Attempt, Cause, ErrorCode, Event, EventKind, Fault, Reply, Request, Verb};
+use weir_message::{
+    Attempt, Cause, Decision, ErrorCode, Event, EventKind, Fault, Mode, Operation, Reply, Request, Verb,
+};
+use weir_state::{BreakerSettings, Space};
 
 /// The largest whole reply taken from a provider, in bytes.
 const REPLY_LIMIT: u64 = 64 << 20;
 /// How much of a provider's error body is read, in bytes.
 const ERROR_LIMIT: usize = 64 << 10;
+/// How many comments in front of a stream's first event are kept.
+const MOST_COMMENTS: usize = 16;
+/// The longest time that a provider can ask to be left alone.
+const LONGEST_COOL_DOWN: Duration = Duration::from_secs(600);
 /// More attempts than any policy means; a route that never gives up ends here.
 const MOST_ATTEMPTS: usize = 64;
 
@@ -42,11 +50,16 @@ pub(crate) struct Begun {
     pub events: Vec<Event>,
 }
 
-/// Whether the stages want texts in the events of a stream.
+/// What the stages want of a reply.
 #[derive(Clone, Copy)]
 pub(crate) struct Wants {
+    /// Texts in the events of a stream.
     pub event_texts: bool,
+    /// The typed body of a whole reply.
     pub reply_decoded: bool,
+    /// A whole reply that has none is no reply: a stage that decides reads it.
+    pub reply_firm: bool,
+    /// Tokens spent.
     pub usage: bool,
 }
 
@@ -58,43 +71,58 @@ impl Run {
             .iter()
             .enumerate()
             .rev()
-            .find(|(n, step)| step.verb == Verb::Route && self.entered.get(*n).copied().unwrap_or(false));
-        let routed = route_step.and_then(|(_, step)| step.stage.route());
-        let route: &dyn Route = match routed {
+            .find(|(n, step)| step.verb == Verb::Route && self.is_in(*n))
+            .map(|(_, step)| step);
+        let route: &dyn Route = match route_step.and_then(|step| step.stage.route()) {
             Some(route) => route,
             None => requested(&plan, &self.x.request)?,
         };
-        let attempt_steps: &[Step] = route_step.map_or(&[], |(_, step)| &step.attempt);
+        let attempt_steps: &[Step] = route_step.map_or(&[], |step| &step.attempt);
         let of_pipeline = plan.pipelines.get(self.pipeline).and_then(|pipeline| pipeline.deadline);
         let of_route = route.deadline().map(|deadline| self.x.now() + deadline);
         let deadline = of_pipeline.map(|deadline| self.x.began + deadline).into_iter().chain(of_route).min();
+        let left = |now: Duration| match deadline.map(|at| at.saturating_sub(now)) {
+            Some(Duration::ZERO) => Err(Refusal::Failed(Fault::new(
+                ErrorCode::DeadlineExceeded,
+                "the deadline of the request passed",
+            ))),
+            left => Ok(left),
+        };
         loop {
             let pick = if self.x.trace.attempts.len() < MOST_ATTEMPTS { self.ask(route) } else { None };
             let Some(pick) = pick else { return Err(self.exhausted()) };
             if !pick.wait.is_zero() {
+                // A wait that ends behind the deadline is not begun.
+                left(self.x.now() + pick.wait)?;
                 self.x.gateway.clock.sleep(pick.wait).await;
             }
-            let remaining = deadline.map(|at| at.saturating_sub(self.x.now()));
-            if remaining.is_some_and(|left| left.is_zero()) {
-                return Err(Refusal::Failed(Fault::new(
-                    ErrorCode::DeadlineExceeded,
-                    "the deadline of the request passed",
-                )));
-            }
+            left(self.x.now())?;
             self.begin_attempt(&pick.target, pick.path);
-            self.x.target = Some(Arc::clone(&pick.target));
-            if let Some(reason) = self.ruled_out(attempt_steps).await? {
+            if let Some(reason) = self.ruled_out(attempt_steps, steps.len()).await? {
                 self.fail_attempt(&pick.target, Cause::RuledOut, None, Some(reason));
                 continue;
             }
+            let now = self.x.now();
+            let remaining = left(now)?;
             let request = self.attempt_request.take();
             let request = request.as_deref().unwrap_or(&self.x.request);
             let call = self.call(request, &pick.target, remaining, wants)?;
-            let upstream = Arc::clone(&self.x.gateway.upstream);
-            let answer = upstream.send(call).await;
+            // Only now: whoever is given a breaker's one probe must try.
+            if !pick.target.breaker.allows(&plan.breaker, now).allows() {
+                let reason = format!("{} is left alone after failures", pick.target.provider.name);
+                self.fail_attempt(&pick.target, Cause::RuledOut, None, Some(reason));
+                continue;
+            }
+            self.is_sent = true;
+            let gateway = Arc::clone(&self.x.gateway);
+            let answer = gateway.upstream.send(call).await;
             match self.taken(&pick.target, answer, wants).await {
                 Ok(reached) => return Ok(reached),
-                Err(failure) => {
+                Err(mut failure) => {
+                    if failure.cause == Cause::Timeout && left(self.x.now()).is_err() {
+                        // It was the request's own deadline, not the provider's slowness.
+                        failure.cause = Cause::Deadline;
+                    }
                     self.fail_attempt(&pick.target, failure.cause, failure.retry_after, Some(failure.detail))
                 }
             }
@@ -104,9 +132,10 @@ impl Run {
     /// Asks the route for the next target. A target whose breaker is open is not allowed.
     fn ask(&self, route: &dyn Route) -> Option<crate::Pick> {
         let now = self.x.now();
-        let allows = |target: &Target| {
-            target.provider.is_available && target.breaker.allows(&self.x.plan.breaker, now).allows()
-        };
+        // A look that leaves the probe of a breaker to whoever sends: a rest of no length ends at once.
+        let looking = BreakerSettings { cool_down: Duration::ZERO, ..self.x.plan.breaker };
+        let allows =
+            |target: &Target| target.provider.is_available && target.breaker.allows(&looking, now).allows();
         let attempts: Vec<&Attempt> = self.x.trace.attempts.iter().collect();
         route.next(Ask {
             request: &self.x.request,
@@ -122,6 +151,8 @@ impl Run {
 
     fn begin_attempt(&mut self, target: &Arc<Target>, path: Vec<u16>) {
         let n = u32::try_from(self.x.trace.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
+        self.is_sent = false;
+        self.x.target = Some(Arc::clone(target));
         self.x.trace.attempts.push(Attempt {
             n,
             provider: Arc::clone(&target.provider.name),
@@ -147,19 +178,13 @@ impl Run {
         detail: Option<String>,
     ) {
         let (elapsed, now) = (self.x.elapsed(), self.x.now());
-        if matches!(
-            cause,
-            Cause::Connect
-                | Cause::Timeout
-                | Cause::Overloaded
-                | Cause::ServerError
-                | Cause::Broken
-                | Cause::Invalid
-        ) {
-            target.breaker.failed(&self.x.plan.breaker, now);
+        match blame(cause) {
+            Blame::Target => target.breaker.failed(&self.x.plan.breaker, now),
+            Blame::Request => target.breaker.succeeded(&self.x.plan.breaker, now),
+            Blame::Nobody => {}
         }
         if let Some(retry_after) = retry_after {
-            target.breaker.cool(retry_after, now);
+            target.breaker.cool(retry_after.min(LONGEST_COOL_DOWN), now);
         }
         if let Some(attempt) = self.x.trace.attempts.last_mut() {
             attempt.cause = Some(cause);
@@ -171,51 +196,82 @@ impl Run {
         }
     }
 
-    /// Runs the `attempt:` stages on a copy of the request. `Some`: the target is ruled out, with the reason.
-    async fn ruled_out(&mut self, steps: &[Step]) -> Result<Option<String>, Refusal> {
+    /// Runs the `attempt:` stages on a copy of the request. `Some`: the target is ruled out, with the reason. Their places in
+    /// the trace begin `at`.
+    async fn ruled_out(&mut self, steps: &[Step], at: usize) -> Result<Option<String>, Refusal> {
         if steps.is_empty() {
             return Ok(None);
         }
         let mut x = self.x.clone();
         x.attempt = x.trace.attempts.last().cloned();
-        for step in steps {
-            let mut takes_part = step.mode != weir_message::Mode::Off;
-            for when in &step.whens {
-                x.params = Arc::clone(&when.params);
-                match when.expression.eval_bool(&x.view(), &*x.plan.services) {
-                    Ok(yes) => takes_part &= yes,
-                    Err(fault) => return Ok(Some(format!("{}: when: {fault}", step.name))),
+        for (n, step) in steps.iter().enumerate() {
+            let said = match joins(&mut x, step) {
+                Ok(false) => {
+                    self.note(at + n, Decision::Skipped, Duration::ZERO, Notes::default());
+                    continue;
                 }
-            }
-            if !takes_part {
-                continue;
-            }
-            if step.declares.needs.has(crate::Needs::BODY) {
-                weir_dialect::decode(&mut x.request).map_err(Refusal::Failed)?;
-            }
-            crate::run::set_scene(&mut x, step);
-            let (mut slot, mut notes) = (None, Notes::default());
-            let clock = Arc::clone(&x.gateway.clock);
-            let visit = crate::Visit { exchange: &mut x, slot: &mut slot, notes: &mut notes };
-            let verdict = match step.stage.request(visit) {
-                Hook::Done(verdict) => verdict,
-                Hook::Wait(future) => crate::run::within(&*clock, step.timeout, future).await,
+                Ok(true) if step.mode == Mode::Shadow => {
+                    let mut copy = x.clone();
+                    copy.space = Space::Shadow;
+                    self.tried(&mut copy, step, at + n).await?;
+                    continue;
+                }
+                Ok(true) => self.tried(&mut x, step, at + n).await?,
+                Err(reason) => self.could_not(step, at + n, reason, Duration::ZERO, Notes::default()),
             };
-            step.stage.end(crate::Visit { exchange: &mut x, slot: &mut slot, notes: &mut notes });
-            let said = match verdict {
-                Verdict::Continue | Verdict::Answer(_) => None,
-                Verdict::Deny(denial) => Some(format!("{}: {}", step.name, denial.message)),
-                Verdict::Fault(_) if step.on_error == crate::OnError::Skip => None,
-                Verdict::Fault(reason) => Some(format!("{}: {reason}", step.name)),
-            };
-            if let (Some(said), weir_message::Mode::Enforce) = (said, step.mode) {
-                return Ok(Some(said));
+            if said.is_some() {
+                return Ok(said);
             }
         }
         if x.request.edits() > self.x.request.edits() {
             self.attempt_request = Some(Box::new(x.request));
         }
         Ok(None)
+    }
+
+    /// One `attempt:` stage. `Some`: it rules the target out.
+    async fn tried(&mut self, x: &mut Exchange, step: &Step, at: usize) -> Result<Option<String>, Refusal> {
+        if step.declares.needs.has(Needs::BODY) {
+            weir_dialect::decode(&mut x.request).map_err(Refusal::Failed)?;
+        }
+        set_scene(x, step);
+        let clock = Arc::clone(&x.gateway.clock);
+        let (before, edits) = (clock.now(), x.request.edits());
+        let mut notes = Notes::default();
+        let verdict = {
+            let trial = &mut Trial { x, step, slot: None, notes: &mut notes };
+            match step.stage.request(Visit { exchange: trial.x, slot: &mut trial.slot, notes: trial.notes }) {
+                Hook::Done(verdict) => verdict,
+                Hook::Wait(future) => within(&*clock, step.timeout, future).await,
+            }
+        };
+        let took = clock.now().saturating_sub(before);
+        Ok(match verdict {
+            Verdict::Continue | Verdict::Answer(_) => {
+                let edited = x.request.edits() > edits;
+                self.note(at, if edited { Decision::Edited } else { Decision::Passed }, took, notes);
+                None
+            }
+            Verdict::Deny(denial) => {
+                let said = format!("{}: {}", step.name, denial.message);
+                self.note(at, Decision::Denied, took, notes);
+                Some(said)
+            }
+            Verdict::Fault(reason) => self.could_not(step, at, reason, took, notes),
+        })
+    }
+
+    /// An `attempt:` stage that could not decide rules the target out unless the policy passes it over.
+    fn could_not(
+        &mut self,
+        step: &Step,
+        at: usize,
+        reason: String,
+        took: Duration,
+        notes: Notes,
+    ) -> Option<String> {
+        let said = format!("{}: {reason}", step.name);
+        self.fault(at, step, reason, took, notes).map(|_| said)
     }
 
     /// The attempt as it is sent.
@@ -232,13 +288,13 @@ impl Run {
         if let Some(remaining) = remaining {
             timeouts.total = timeouts.total.min(remaining);
         }
-        let ask_usage = wants.usage && request.head.stream;
+        let ask_usage = wants.usage && streams(request);
         let body = weir_dialect::outgoing_request(request, &model, ask_usage).map_err(Refusal::Failed)?;
         let path = weir_dialect::upstream_path(provider.dialect, request.operation).ok_or_else(|| {
             let message = format!("{} requests cannot be sent to this provider", request.operation);
             Refusal::Failed(Fault::new(ErrorCode::BadRequest, message))
         })?;
-        let decode = request.head.stream || wants.reply_decoded;
+        let decode = request.head.stream || wants.reply_decoded || wants.usage;
         Ok(Call {
             provider: Arc::clone(provider),
             model,
@@ -251,6 +307,16 @@ impl Run {
             decode,
             body_limit: REPLY_LIMIT,
         })
+    }
+
+    /// Notes that a stream broke off under way.
+    pub(crate) fn broke_off(&mut self, cause: Cause) {
+        if let Some(attempt) = self.x.trace.attempts.last_mut() {
+            attempt.cause = Some(cause);
+        }
+        if let (Some(target), Blame::Target) = (&self.x.target, blame(cause)) {
+            target.breaker.failed(&self.x.plan.breaker, self.x.now());
+        }
     }
 
     /// Takes what came back: reads an error or a whole reply, or a stream up to its first event.
@@ -268,7 +334,7 @@ impl Run {
             attempt.first_byte = Some(elapsed.saturating_sub(attempt.began));
         }
         let dialect = target.provider.dialect;
-        if answer.status >= 400 {
+        if !(200..400).contains(&answer.status) {
             let body = read_some(&mut answer, ERROR_LIMIT).await;
             let error = weir_dialect::provider_error(dialect, answer.status, &answer.headers, &body);
             self.said = Some(error.excerpt.clone());
@@ -278,14 +344,27 @@ impl Run {
                 detail: format!("{} answered {}: {}", target.provider.name, answer.status, error.excerpt),
             });
         }
-        if !self.x.request.head.stream || !is_event_stream(&answer.headers) {
+        if !(200..300).contains(&answer.status) {
+            // A redirect, or an answer to a condition that nobody set: no reply, and where it points is not for clients.
+            let detail = format!("{} answered {}", target.provider.name, answer.status);
+            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+        }
+        let is_stream = is_event_stream(&answer.headers);
+        if is_stream && !streams(&self.x.request) {
+            let detail = format!("{} streamed a reply that was not to be", target.provider.name);
+            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+        }
+        if !is_stream {
             let body = read_all(&mut answer).await?;
             let mut reply = Reply::new(answer.status, body);
             reply.headers = answer.headers;
+            let operation = self.x.request.operation;
             if wants.reply_decoded {
                 // Read in full where a stage reads it, so that a reply that cannot be read moves on to another target.
-                weir_dialect::decode_reply(&mut reply, dialect, self.x.request.operation)
-                    .map_err(Failure::invalid)?;
+                let read = weir_dialect::decode_reply(&mut reply, dialect, operation);
+                if let (Err(fault), true) = (read, wants.reply_firm) {
+                    return Err(Failure::invalid(fault));
+                }
             } else if wants.usage {
                 let summary = weir_dialect::read_reply_usage(&reply, dialect).map_err(Failure::invalid)?;
                 reply.usage = summary.usage;
@@ -313,7 +392,10 @@ impl Run {
             };
             begun.decoder.push(chunk);
             while let Some(event) = begun.decoder.next_event().map_err(Failure::invalid)? {
-                begun.events.push(event);
+                // Comments before the first event say nothing yet; endless ones are not kept.
+                if event.kind != EventKind::KeepAlive || begun.events.len() < MOST_COMMENTS {
+                    begun.events.push(event);
+                }
             }
             match begun.events.iter().find(|event| event.kind != EventKind::KeepAlive) {
                 None => {}
@@ -382,6 +464,65 @@ impl Run {
     }
 }
 
+/// An `attempt:` stage at work; its `end` runs even if the client leaves meanwhile.
+struct Trial<'a> {
+    x: &'a mut Exchange,
+    step: &'a Step,
+    slot: Slot,
+    notes: &'a mut Notes,
+}
+
+impl Drop for Trial<'_> {
+    fn drop(&mut self) {
+        self.step.stage.end(Visit { exchange: self.x, slot: &mut self.slot, notes: self.notes });
+    }
+}
+
+/// Whether an `attempt:` stage takes part in this attempt.
+fn joins(x: &mut Exchange, step: &Step) -> Result<bool, String> {
+    if step.mode == Mode::Off || step.sample.is_some_and(|share| x.chance(&step.name) >= share) {
+        return Ok(false);
+    }
+    for when in &step.whens {
+        if !holds(x, &when.expression, &when.params)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+/// Whether the reply to a request is to be streamed. Other operations have no streams, whatever the client says.
+pub(crate) fn streams(request: &Request) -> bool {
+    request.head.stream && matches!(request.operation, Operation::Chat | Operation::Completion)
+}
+
+/// Whose fault a failed attempt is, for the target's breaker.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Blame {
+    Target,
+    /// The target works; it would not take this request.
+    Request,
+    Nobody,
+}
+
+fn blame(cause: Cause) -> Blame {
+    match cause {
+        Cause::Connect
+        | Cause::Timeout
+        | Cause::Overloaded
+        | Cause::ServerError
+        | Cause::Broken
+        | Cause::Invalid => Blame::Target,
+        Cause::Rejected | Cause::ContextTooLong | Cause::ContentFiltered => Blame::Request,
+        Cause::RateLimited
+        | Cause::Unauthorized
+        | Cause::NotFound
+        | Cause::RuledOut
+        | Cause::Cancelled
+        | Cause::Deadline => Blame::Nobody,
+    }
+}
+
 /// Why an attempt failed.
 pub(crate) struct Failure {
     cause: Cause,
@@ -393,9 +534,7 @@ impl Failure {
     fn broken(detail: &str) -> Self {
         Self { cause: Cause::Broken, retry_after: None, detail: detail.to_owned() }
     }
-}
 
-impl Failure {
     fn invalid(fault: Fault) -> Self {
         let detail = fault.detail.map_or(String::new(), |detail| format!(" ({detail})"));
         Self { cause: Cause::Invalid, retry_after: None, detail: format!("{}{detail}", fault.message) }
@@ -499,13 +638,11 @@ fn outgoing_headers(request: &Request, provider: &Provider, decode: bool) -> Hea
     for (name, value) in &provider.headers {
         headers.insert(name.clone(), value.clone());
     }
-    let credential = match &provider.auth {
+    let credential = provider.credential.header(&provider.auth).and_then(|value| match &provider.auth {
         AuthScheme::None => None,
-        AuthScheme::Bearer => {
-            provider.credential.header("Bearer ").map(|value| (header::AUTHORIZATION, value))
-        }
-        AuthScheme::Header(name) => provider.credential.header("").map(|value| (name.clone(), value)),
-    };
+        AuthScheme::Bearer => Some((header::AUTHORIZATION, value)),
+        AuthScheme::Header(name) => Some((name.clone(), value)),
+    });
     headers.extend(credential.map(|(name, value)| (Some(name), value)));
     if let Ok(id) = HeaderValue::from_str(&request.id) {
         headers.insert(HeaderName::from_static("x-request-id"), id);

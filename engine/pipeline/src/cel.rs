@@ -5,7 +5,7 @@ use crate::{
     Verdict, Visit,
 };
 use std::sync::Arc;
-use weir_message::{Denial, ErrorCode};
+use weir_message::{Body, Denial, ErrorCode, Request};
 use weir_script::{Expression, Reads};
 
 /// What reading these roots takes from the plan.
@@ -25,14 +25,39 @@ pub(crate) fn needs_of(reads: Reads) -> Needs {
     needs
 }
 
-/// A guard that lets pass what its expression holds for. One that reads the reply judges the reply, streams held to their end.
+/// Whether a request holds inputs as token ids, which no guard can read.
+pub(crate) fn has_token_ids(request: &Request) -> bool {
+    match &request.body {
+        Body::Completion(body) => body.has_token_ids,
+        Body::Embedding(body) => body.has_token_ids,
+        Body::Unread | Body::Opaque | Body::Chat(_) => false,
+    }
+}
+
+/// The denial of inputs that came as token ids.
+pub(crate) fn unread() -> Hook<'static> {
+    let message = "the input came as token ids, which a guard of the policy cannot read: send it as text";
+    Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))))
+}
+
+/// A guard that lets pass what its expression holds for. One that reads the reply, or what attempts came to, judges on the way
+/// up, streams held to their end.
 pub(crate) struct CelGuard {
     pub expression: Expression,
+    /// Inputs that it cannot read pass.
+    pub unread_pass: bool,
+    /// It judges one attempt, before it is made.
+    pub in_attempt: bool,
 }
 
 impl CelGuard {
     fn judges_reply(&self) -> bool {
-        self.expression.reads().meets(Reads::REPLY | Reads::REPLY_BODY)
+        let late = Reads::REPLY | Reads::REPLY_BODY | Reads::ATTEMPTS | Reads::USAGE;
+        !self.in_attempt && self.expression.reads().meets(late)
+    }
+
+    fn reads_body(&self) -> bool {
+        self.expression.reads().meets(Reads::BODY)
     }
 
     fn judge(&self, visit: Visit<'_>) -> Hook<'static> {
@@ -64,6 +89,9 @@ impl Stage for CelGuard {
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
+        if self.reads_body() && !self.unread_pass && has_token_ids(&visit.exchange.request) {
+            return unread();
+        }
         if self.judges_reply() { CONTINUE } else { self.judge(visit) }
     }
 

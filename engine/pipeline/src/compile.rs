@@ -1,10 +1,11 @@
 //! A policy set to a plan: expressions, scripts and stages compiled, what can be reached checked.
 
+use crate::fingerprint::Below;
 use crate::plan::{DenyAnswer, OnError, Pipeline, Plan, Step, When};
 use crate::services::Counting;
 use crate::{
     Access, AuthScheme, Child, Credential, Endpoint, Fallback, FallbackChild, Http2, Models, Needs, Provider,
-    Registry, Retry, Stage, Target, Timeouts, Weighted, Workbench, cel, reach, rhai,
+    Registry, Retry, Stage, Streaming, Target, Timeouts, Weighted, Workbench, cel, fingerprint, reach, rhai,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -55,7 +56,8 @@ pub fn compile(
     secrets: &Secrets<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let mut compiler = Compiler { set, workshop, secrets, diagnostics, home: String::new() };
+    let mut compiler =
+        Compiler { set, workshop, secrets, diagnostics, home: String::new(), known_params: Vec::new() };
     let plan = compiler.plan();
     plan.filter(|_| !compiler.diagnostics.has_errors())
 }
@@ -67,6 +69,8 @@ struct Compiler<'a> {
     diagnostics: &'a mut Diagnostics,
     /// The pipeline or frame whose stages are being compiled.
     home: String,
+    /// Parameters seen so far, as they are written and as expressions read them.
+    known_params: Vec<(Arc<serde_json::Map<String, serde_json::Value>>, Arc<serde_json::Value>)>,
 }
 
 impl Compiler<'_> {
@@ -77,7 +81,7 @@ impl Compiler<'_> {
         let counted =
             self.set.models.iter().map(|(name, model)| (name.to_string(), self.tokenizer(model, &models)));
         let services: Arc<dyn Services> = Arc::new(Counting::new(counted.collect::<Vec<_>>()));
-        let set_params = Arc::new(serde_json::Value::Object((*self.set.params).clone()));
+        let set_params = self.params(&self.set.params);
         let frames: Vec<(Option<When>, &FrameDecl)> = self
             .set
             .frames
@@ -85,13 +89,16 @@ impl Compiler<'_> {
             .map(|frame| {
                 let params = params_of(&self.set.params);
                 let when = self.condition(frame.when.as_ref(), HookKind::Match, &params);
-                (when.map(|expression| When { expression, params: Arc::clone(&set_params) }), frame)
+                let params = Arc::clone(&set_params);
+                (when.map(|expression| When { expression, params, shared: None }), frame)
             })
             .collect();
         let mut pipelines = Vec::new();
+        let mut taken = reach::Taken::default();
         for decl in &self.set.pipelines {
             let params = params_of(&self.set.params);
             let when = self.condition(decl.when.as_ref(), HookKind::Match, &params);
+            taken.check(decl, when.as_deref(), self.diagnostics);
             let mut steps = Vec::new();
             let mut decls: Vec<&StageDecl> = Vec::new();
             for (condition, frame) in &frames {
@@ -103,6 +110,7 @@ impl Compiler<'_> {
                     }
                 }
             }
+            let framed = steps.len();
             self.home = decl.name.value.to_string();
             for stage in &decl.stages {
                 if let Some(step) = self.step(stage, None, &models, &services, false) {
@@ -110,13 +118,24 @@ impl Compiler<'_> {
                     decls.push(stage);
                 }
             }
-            reach::check(decl, when.as_deref(), &decls, &steps, self.diagnostics);
-            seal(&mut steps, &decls, &models);
-            let needs = steps
-                .iter()
-                .filter(|step| step.mode != Mode::Off)
-                .fold(Needs::NONE, |needs, step| needs | step.declares.needs);
-            let blank = steps.iter().map(blank_trace).collect();
+            reach::check(decl, when.as_deref(), &decls, &steps, framed, self.diagnostics);
+            fingerprint::seal(&mut steps, &decls, &models);
+            let shared_conditions = share_conditions(&mut steps);
+            let of_when = when.as_ref().map_or(Needs::NONE, |when| cel::needs_of(when.reads()));
+            let all = |firm: bool| {
+                let taking = |step: &&Step| match step.mode {
+                    Mode::Enforce => true,
+                    Mode::Shadow => !firm,
+                    Mode::Off => false,
+                };
+                let steps = steps.iter().filter(taking);
+                let needs = steps.clone().map(needs_of_step);
+                let tried = steps.flat_map(|step| &step.attempt).filter(taking).map(needs_of_step);
+                needs.chain(tried).fold(of_when, |all, needs| all | needs)
+            };
+            let (needs, firm) = (all(false), all(true));
+            let blank =
+                steps.iter().chain(steps.iter().flat_map(|step| &step.attempt)).map(blank_trace).collect();
             pipelines.push(Pipeline {
                 name: Arc::clone(&decl.name),
                 when: when.and_then(Arc::into_inner),
@@ -124,25 +143,27 @@ impl Compiler<'_> {
                     .iter()
                     .any(|step| step.verb == Verb::Guard && step.declares.reads_reply),
                 needs,
+                firm,
+                shared_conditions,
                 deadline: decl.deadline,
                 blank,
                 steps,
             });
         }
-        let eager_body = !pipelines.is_empty()
-            && pipelines
-                .iter()
-                .all(|pipeline| pipeline.needs.has(Needs::BODY) || reads_body(pipeline.when.as_ref()));
+        let eager = SERVED.iter().copied().filter(|operation| reads_whole(&pipelines, *operation)).collect();
         let listeners = self.set.listeners.values().map(|listener| Arc::new(listener.clone())).collect();
+        let revision = self.set.revision.to_string();
         Some(Plan {
-            revision: Arc::from(self.set.revision.to_string()),
+            revision_header: HeaderValue::from_str(&revision).ok(),
+            revision: Arc::from(revision),
             listeners,
             keys: keys?,
             pipelines,
             models,
             providers: providers.into_values().collect(),
             services,
-            eager_body,
+            eager,
+            is_open: self.set.pipelines.iter().any(|pipeline| pipeline.anonymous),
             breaker: BreakerSettings::default(),
             no_params: set_params,
             no_name: Arc::from(""),
@@ -150,7 +171,7 @@ impl Compiler<'_> {
     }
 
     fn keys(&mut self) -> Option<KeyRing> {
-        let mut rows = Vec::new();
+        let mut rows: Vec<KeyRow> = Vec::new();
         for (name, key) in &self.set.keys {
             let decl = &key.value;
             let hashed = match (&decl.hash, &decl.secret) {
@@ -168,6 +189,18 @@ impl Compiler<'_> {
                 (None, None) => None,
             };
             let Some(digest) = hashed else { continue };
+            let same = rows.iter().find(|row| row.digest == digest);
+            if let Some(first) = same.and_then(|row| self.set.keys.get(&row.name)) {
+                let message = format!("`{name}` and `{}` are the same key", first.name.value);
+                self.diagnostics.push(
+                    Diagnostic::new(Code::DuplicateName, message)
+                        .at(key.name.span)
+                        .also(first.name.span, "the same key")
+                        .cause("a key says who calls; one key cannot be two callers")
+                        .help("give each caller a key of its own (`weir key new`)"),
+                );
+                continue;
+            }
             let caller = Caller {
                 by: Arc::from("key"),
                 key: Some(Arc::clone(name)),
@@ -269,7 +302,7 @@ impl Compiler<'_> {
             auth,
             credential,
             is_available: !is_missing,
-            headers: self.headers(&decl.headers),
+            headers: self.headers(&decl.headers, place),
             region: decl.region.as_deref().map(Arc::from),
             timeouts: Timeouts {
                 connect: decl.timeouts.connect.0,
@@ -280,7 +313,7 @@ impl Compiler<'_> {
         })
     }
 
-    fn headers(&mut self, decl: &BTreeMap<String, TextOrSecret>) -> HeaderMap {
+    fn headers(&mut self, decl: &BTreeMap<String, TextOrSecret>, place: weir_diagnostic::Span) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for (name, value) in decl {
             let text = match (value, self.secrets) {
@@ -298,7 +331,7 @@ impl Compiler<'_> {
                 }
                 _ => {
                     let message = format!("`{name}` and its value cannot stand in a header");
-                    self.diagnostics.push(Diagnostic::new(Code::BadValue, message));
+                    self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(place));
                 }
             }
         }
@@ -394,7 +427,9 @@ impl Compiler<'_> {
             .map(|name| Arc::from(name.value.as_str()))
             .or_else(|| row.and_then(|row| row.tokenizer.as_deref().map(Arc::from)));
         let breaker = format!("{}/{}", provider.name, upstream.as_deref().unwrap_or(name));
+        let shown = upstream.as_deref().map(|model| format!("{}/{model}", provider.name));
         Arc::new(Target {
+            shown: shown.and_then(|shown| HeaderValue::try_from(shown).ok()),
             provider: Arc::clone(provider),
             model: upstream,
             price,
@@ -453,11 +488,15 @@ impl Compiler<'_> {
             .filter_map(|when| {
                 let expression =
                     self.condition(Some(&when.expr), HookKind::Match, &params_of(&when.params))?;
-                Some(When { expression, params: Arc::new(serde_json::Value::Object((*when.params).clone())) })
+                Some(When { expression, params: self.params(&when.params), shared: None })
             })
             .collect();
         let stage = self.stage(decl, &params, models, services, in_attempt)?;
-        let declares = stage.declares();
+        let mut declares = stage.declares();
+        if declares.reads_reply && declares.streaming == Streaming::None {
+            // What reads whole replies sees streams too.
+            declares.streaming = Streaming::Whole;
+        }
         let attempt =
             decl.attempt.iter().filter_map(|inner| self.step(inner, None, models, services, true)).collect();
         let deny = decl.deny.as_ref().map(|deny| DenyAnswer {
@@ -481,10 +520,20 @@ impl Compiler<'_> {
                 weir_policy::OnError::Deny | weir_policy::OnError::Fail => OnError::Refuse,
             },
             deny,
-            params: Arc::new(serde_json::Value::Object((*decl.params).clone())),
-            below: [0; 32],
+            params: self.params(&decl.params),
+            below: Below::default(),
             attempt,
         })
+    }
+
+    /// Parameters as expressions read them. Stages of one place share theirs.
+    fn params(&mut self, params: &Arc<serde_json::Map<String, serde_json::Value>>) -> Arc<serde_json::Value> {
+        if let Some((_, value)) = self.known_params.iter().find(|(known, _)| Arc::ptr_eq(known, params)) {
+            return Arc::clone(value);
+        }
+        let value = Arc::new(serde_json::Value::Object((**params).clone()));
+        self.known_params.push((Arc::clone(params), Arc::clone(&value)));
+        value
     }
 
     fn stage(
@@ -517,10 +566,17 @@ impl Compiler<'_> {
                 match decl.verb {
                     Verb::Guard => {
                         let expression = bench.expression(text, hook, Expect::Bool)?;
-                        Some(Arc::new(cel::CelGuard { expression }))
+                        Some(Arc::new(cel::CelGuard {
+                            expression,
+                            unread_pass: decl.unread_pass,
+                            in_attempt,
+                        }))
                     }
                     Verb::Route => {
                         let expression = bench.expression(text, HookKind::Request, Expect::String)?;
+                        if let Some(weir_script::CelValue::String(model)) = expression.constant() {
+                            bench.model(model, text.span)?;
+                        }
                         Some(Arc::new(cel::CelRoute { expression }))
                     }
                     Verb::Observe => {
@@ -584,8 +640,47 @@ fn blank_trace(step: &Step) -> StageTrace {
     }
 }
 
-fn reads_body(when: Option<&Expression>) -> bool {
-    when.is_some_and(|when| cel::needs_of(when.reads()).has(Needs::BODY))
+/// What a step takes from the plan, its conditions included.
+fn needs_of_step(step: &Step) -> Needs {
+    let whens = step.whens.iter().map(|when| cel::needs_of(when.expression.reads()));
+    whens.fold(step.declares.needs, |all, needs| all | needs)
+}
+
+/// Whether the body of every request of this operation is read, whichever pipeline takes it.
+fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
+    let reads =
+        |when: Option<&Expression>| when.is_some_and(|when| cel::needs_of(when.reads()).has(Needs::BODY));
+    let may_take =
+        |pipeline: &&Pipeline| pipeline.when.as_ref().is_none_or(|when| when.may_hold_for(operation));
+    let mut takers = pipelines.iter().filter(may_take).peekable();
+    // The first one's condition is asked of every request.
+    if takers.peek().is_none_or(|first| reads(first.when.as_ref())) {
+        return takers.peek().is_some();
+    }
+    takers.all(|pipeline| pipeline.firm.has(Needs::BODY) || reads(pipeline.when.as_ref()))
+}
+
+/// Numbers the conditions that neighbouring steps share (a frame's, a `use`'s), so that each is decided once: what the first of
+/// them edits does not change which of the others take part. Returns how many there are.
+fn share_conditions(steps: &mut [Step]) -> usize {
+    let mut count = 0;
+    for n in 1..steps.len() {
+        let Some((before, after)) = steps.split_at_mut_checked(n) else { break };
+        let (Some(before), Some(after)) = (before.last_mut(), after.first_mut()) else { break };
+        for (mine, theirs) in after.whens.iter_mut().zip(&mut before.whens) {
+            let same = mine.expression.text().span == theirs.expression.text().span
+                && Arc::ptr_eq(&mine.params, &theirs.params);
+            if !same {
+                break;
+            }
+            let number = *theirs.shared.get_or_insert_with(|| {
+                count += 1;
+                count - 1
+            });
+            mine.shared = Some(number);
+        }
+    }
+    count
 }
 
 /// The types of parameters, by their values.
@@ -601,56 +696,6 @@ fn params_of(params: &serde_json::Map<String, serde_json::Value>) -> ParamTypes 
         };
         types.with(name.as_str(), kind)
     })
-}
-
-/// Gives each step the fingerprint of all that stands below it: stages with their settings, and the models they may reach.
-fn seal(steps: &mut [Step], decls: &[&StageDecl], models: &Models) {
-    let mut hasher = blake3::Hasher::new();
-    for (name, route) in models.iter() {
-        hasher.update(name.as_bytes());
-        for target in route.targets(models) {
-            hasher.update(target.provider.name.as_bytes());
-            hasher.update(b"/");
-            hasher.update(target.model.as_deref().unwrap_or("").as_bytes());
-            hasher.update(b";");
-        }
-    }
-    let mut below = *hasher.finalize().as_bytes();
-    for (step, decl) in steps.iter_mut().zip(decls).rev() {
-        step.below = below;
-        // An observer below changes no answer.
-        if step.verb != Verb::Observe && step.mode == Mode::Enforce {
-            let mut hasher = blake3::Hasher::new();
-            hasher.update(&below);
-            hasher.update(&fingerprint(decl));
-            below = *hasher.finalize().as_bytes();
-        }
-    }
-}
-
-/// What tells a stage from another: what it runs, with which settings. Places do not count, so that moving a stage keeps what
-/// caches hold.
-fn fingerprint(decl: &StageDecl) -> [u8; 32] {
-    let mut hasher = blake3::Hasher::new();
-    let mut add = |text: &str| {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    };
-    add(decl.verb.name());
-    match &decl.body {
-        BodyDecl::Builtin(name) => add(name),
-        BodyDecl::Cel(text) => add(&text.text),
-        BodyDecl::Rhai(text) => add(&text.text),
-    }
-    add(&decl.with.to_json().to_string());
-    for when in &decl.when {
-        add(&when.expr.text);
-    }
-    add(&serde_json::Value::Object((*decl.params).clone()).to_string());
-    for inner in &decl.attempt {
-        hasher.update(&fingerprint(inner));
-    }
-    *hasher.finalize().as_bytes()
 }
 
 /// The operations that this version takes.

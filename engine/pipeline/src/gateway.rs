@@ -22,6 +22,12 @@ pub struct Gateway {
 pub trait Sink: Send + Sync {
     /// A request ended. Called once each, from the request's own task: must not block.
     fn ended(&self, exchange: &Exchange);
+
+    /// Whether a reply waits until shadowed stages have decided, so that the record is there when the reply is (`weir test`,
+    /// `weir explain`). Serving, shadows hold nothing: the record follows when they are done.
+    fn waits_for_shadows(&self) -> bool {
+        false
+    }
 }
 
 /// A sink that forgets.

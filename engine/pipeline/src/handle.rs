@@ -1,13 +1,17 @@
 //! One request, from its arrival to the reply.
 
-use crate::attempt::{Reached, Wants};
+use crate::attempt::{Begun, Reached, Wants, streams};
+use crate::plan::Step;
 use crate::refuse::{self, put, refuse};
-use crate::run::{Down, Run, matches, original};
+use crate::run::{Down, Run, matches};
+use crate::settle::estimated;
 use crate::up::Up;
 use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
-use weir_message::{Caller, ErrorCode, Fault, Money, Operation, Outcome, Reply, Request, Trace, Usage};
+use weir_message::{
+    Caller, ErrorCode, Fault, Money, Operation, Outcome, Reply, Request, Timings, Trace, Usage,
+};
 use weir_state::Space;
 
 /// Takes a request through the pipeline that matches it. Never fails: what goes wrong is the reply. Dropping the future, or the
@@ -16,10 +20,9 @@ pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Reques
     if request.operation == Operation::Model {
         return models(gateway, &plan, &request);
     }
-    let read = if plan.eager_body {
-        weir_dialect::decode(&mut request)
-    } else {
-        weir_dialect::read_head(&mut request)
+    let read = match plan.eager.contains(&request.operation) {
+        true => weir_dialect::decode(&mut request),
+        false => weir_dialect::read_head(&mut request),
     };
     if let Err(fault) = read {
         return refuse(Some(&plan), request.dialect, &request.id, &fault);
@@ -39,17 +42,15 @@ pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Reques
 
 async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
     let Some(pipeline) = plan.pipelines.get(run.pipeline) else {
-        return refuse(
-            Some(plan),
-            run.x.request.dialect,
-            &run.x.request.id,
-            &Fault::new(ErrorCode::Internal, "no such pipeline"),
-        );
+        let fault = Fault::new(ErrorCode::Internal, "no such pipeline");
+        return refuse(Some(plan), run.x.request.dialect, &run.x.request.id, &fault);
     };
     run.x.trace.pipeline = Arc::clone(&pipeline.name);
     run.x.trace.stages.clone_from(&pipeline.blank);
-    if pipeline.needs.has(Needs::ORIGINAL) {
-        run.x.original = Some(original(&run.x.request));
+    if pipeline.needs.has(Needs::ORIGINAL)
+        && let Err(fault) = keep_original(&mut run.x, pipeline.needs, pipeline.firm)
+    {
+        return refused(run, plan, Refusal::Failed(fault)).await;
     }
     if let Err(fault) = caller_may(&run.x.request) {
         return refused(run, plan, Refusal::Failed(fault)).await;
@@ -69,56 +70,69 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
         Down::Through => {
             let wants = Wants {
                 event_texts: pipeline.needs.has(Needs::EVENTS),
-                reply_decoded: pipeline.needs.has(Needs::REPLY) || pipeline.needs.has(Needs::USAGE),
+                reply_decoded: pipeline.needs.has(Needs::REPLY),
+                reply_firm: pipeline.firm.has(Needs::REPLY),
                 usage: pipeline.needs.has(Needs::USAGE),
             };
             match run.reach(steps, wants).await {
                 Err(refusal) => refused(run, plan, refusal).await,
                 Ok(Reached::Whole(reply)) => {
-                    let usage = reply.usage.unwrap_or_else(|| Usage {
-                        input: crate::settle::input_tokens(&run.x),
-                        output: reply.raw.len() as u64 / 4,
-                        counted: true,
-                        ..Usage::default()
-                    });
-                    if wants.usage {
-                        run.settle_attempt(usage, None);
-                    } else if let Some(usage) = reply.usage {
-                        run.settle_attempt(usage, None);
-                    }
+                    let said = || estimated(&run.x, true, reply.raw.len() as u64 / 4);
+                    let usage = reply.usage.or_else(|| wants.usage.then(said));
+                    run.settle_attempt(usage, None);
                     run.x.reply = Some(reply);
                     match run.up(steps, steps.len()).await {
                         Ok(()) => whole(run, plan, Outcome::Replied).await,
                         Err(refusal) => refused(run, plan, refusal).await,
                     }
                 }
-                Ok(Reached::Stream(begun)) => {
-                    let hide_usage = wants.usage && !run.x.request.head.include_usage;
-                    let status = begun.status;
-                    let provider_headers = begun.headers.clone();
-                    let deadline = pipeline.deadline.map(|deadline| run.x.began + deadline);
-                    let mut up = Up::new(run, begun, steps, hide_usage, deadline);
-                    if let Err(refusal) = up.first().await {
-                        // Nothing was sent yet: the refusal can have a status of its own.
-                        let response = refuse::response(plan, &up.run().x, &refusal);
-                        let outcome = outcome_of(&refusal);
-                        let mut response = with_weir_headers(response, &up.run().x, plan);
-                        timing(&mut response.headers, &up.run().x);
-                        up.end(outcome, Some(refusal)).await;
-                        return response;
-                    }
-                    up.run().x.status = status;
-                    let mut headers = reply_headers(&provider_headers, &up.run().x, plan);
-                    timing(&mut headers, &up.run().x);
-                    let pieces = futures::stream::unfold(up, |mut up| async move {
-                        let piece = up.next().await?;
-                        Some((piece, up))
-                    });
-                    Response { status, headers, body: ResponseBody::Stream(Box::pin(pieces)) }
-                }
+                Ok(Reached::Stream(begun)) => stream(run, begun, plan, steps, wants.usage).await,
             }
         }
     }
+}
+
+/// The reply as a stream: its head once the first piece has passed all stages.
+async fn stream(
+    mut run: Box<Run>,
+    mut begun: Box<Begun>,
+    plan: &Plan,
+    steps: &[Step],
+    asks_usage: bool,
+) -> Response {
+    let status = begun.status;
+    run.x.status = status;
+    let provider_headers = std::mem::take(&mut begun.headers);
+    let mut up = Up::new(run, begun, steps, asks_usage);
+    // Stages have set their headers by now; a stream that is over at once takes its run along.
+    let mut headers = up.run().map(|run| reply_headers(&provider_headers, &run.x, plan)).unwrap_or_default();
+    match up.first().await {
+        // Nothing was sent yet: the refusal can have a status of its own.
+        Err(Some((run, refusal))) => return refused(run, plan, refusal).await,
+        Err(None) => {}
+        Ok(()) => {
+            if let Some(run) = up.run() {
+                timing(&mut headers, &run.x);
+            }
+        }
+    }
+    let pieces = futures::stream::unfold(up, |mut up| async move {
+        let piece = up.next().await?;
+        Some((piece, up))
+    });
+    Response { status, headers, body: ResponseBody::Stream(Box::pin(pieces)) }
+}
+
+/// Keeps the request as it came, read if a stage reads what stood in it.
+fn keep_original(x: &mut Exchange, needs: Needs, firm: Needs) -> Result<(), Fault> {
+    if needs.has(Needs::BODY) {
+        let read = weir_dialect::decode(&mut x.request);
+        if firm.has(Needs::BODY) {
+            read?;
+        }
+    }
+    x.original = Some(Arc::new(x.request.clone()));
+    Ok(())
 }
 
 fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Exchange {
@@ -130,7 +144,16 @@ fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Excha
         attempt: None,
         target: None,
         routed: None,
-        trace: Trace::default(),
+        trace: Trace {
+            pipeline: Arc::clone(&plan.no_name),
+            stages: Vec::new(),
+            attempts: Vec::new(),
+            timings: Timings::default(),
+            outcome: Outcome::Open,
+            error: None,
+            detail: None,
+            dropped: Vec::new(),
+        },
         refusal: None,
         usage: Usage::default(),
         cost: Money::ZERO,
@@ -180,50 +203,44 @@ fn allows(caller: &Caller, model: &str) -> bool {
 
 /// The reply for a refusal; ends the run.
 async fn refused(mut run: Box<Run>, plan: &Plan, refusal: Refusal) -> Response {
-    let response = refuse::response(plan, &run.x, &refusal);
-    let mut response = with_weir_headers(response, &run.x, plan);
-    let outcome = outcome_of(&refusal);
-    refuse::record(&mut run.x, refusal);
-    run.settle_shadows().await;
+    let mut response = refuse::response(plan, &run.x, &refusal);
+    own_headers(&mut response.headers, &run.x);
     timing(&mut response.headers, &run.x);
-    run.finish(outcome);
+    run.x.status = response.status;
+    let outcome = refusal.outcome();
+    refuse::record(&mut run.x, refusal);
+    run.end(outcome).await;
     response
-}
-
-fn outcome_of(refusal: &Refusal) -> Outcome {
-    match refusal {
-        Refusal::Denied(_) => Outcome::Denied,
-        Refusal::Failed(_) => Outcome::Failed,
-    }
 }
 
 /// The whole reply for the client, as a stream if it asked for one; ends the run.
 async fn whole(mut run: Box<Run>, plan: &Plan, outcome: Outcome) -> Response {
     let reply = run.x.reply.take().unwrap_or_else(|| Reply::new(200, ""));
     let mut headers = reply_headers(&reply.headers, &run.x, plan);
-    let body = if run.x.request.head.stream && reply.status < 300 {
-        run.x.status = reply.status;
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
-        let streamed = refuse::streamed(&run.x, &reply);
-        run.x.reply = Some(reply);
-        match streamed {
-            Ok(body) => body,
-            Err(fault) => return refused(run, plan, Refusal::Failed(fault)).await,
+    let body = match streams(&run.x.request) {
+        true => {
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(weir_dialect::EVENT_STREAM));
+            match refuse::streamed(&run.x, &reply) {
+                Ok(body) => body,
+                Err(fault) => {
+                    run.x.reply = Some(reply);
+                    return refused(run, plan, Refusal::Failed(fault)).await;
+                }
+            }
         }
-    } else {
-        let body = reply.outgoing();
-        run.x.status = reply.status;
-        if !headers.contains_key(header::CONTENT_TYPE) {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+        false => {
+            if !headers.contains_key(header::CONTENT_TYPE) {
+                headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(weir_dialect::JSON));
+            }
+            reply.outgoing()
         }
-        run.x.reply = Some(reply);
-        body
     };
+    let status = reply.status;
+    run.x.status = status;
+    run.x.reply = Some(reply);
     run.x.trace.timings.first_release = Some(run.x.elapsed());
-    run.settle_shadows().await;
     timing(&mut headers, &run.x);
-    let status = run.x.status;
-    run.finish(outcome);
+    run.end(outcome).await;
     Response { status, headers, body: ResponseBody::Whole(body) }
 }
 
@@ -249,8 +266,10 @@ fn stays_there(name: &HeaderName) -> bool {
             | "strict-transport-security"
             | "authorization"
             | "www-authenticate"
+            | "proxy-authorization"
             | "x-api-key"
             | "api-key"
+            | "x-goog-api-key"
             | "openai-organization"
             | "openai-project"
             | "x-request-id"
@@ -268,14 +287,9 @@ fn reply_headers(from: &HeaderMap, x: &Exchange, plan: &Plan) -> HeaderMap {
         }
     }
     put(&mut headers, "x-request-id", &x.request.id);
-    put(&mut headers, "x-weir-revision", plan.revision());
+    refuse::revision(&mut headers, plan);
     own_headers(&mut headers, x);
     headers
-}
-
-fn with_weir_headers(mut response: Response, x: &Exchange, _plan: &Plan) -> Response {
-    own_headers(&mut response.headers, x);
-    response
 }
 
 /// What Weir says of itself: where the reply comes from, what a cache said.
@@ -289,8 +303,12 @@ fn own_headers(headers: &mut HeaderMap, x: &Exchange) {
     if let Some(cache) = x.cache {
         headers.insert(HeaderName::from_static("x-weir-cache"), HeaderValue::from_static(cache.name()));
     }
-    if let Some(attempt) = x.trace.attempts.last() {
-        put(headers, "x-weir-target", &format!("{}/{}", attempt.provider, attempt.model));
+    match (x.target.as_ref().and_then(|target| target.shown.as_ref()), x.trace.attempts.last()) {
+        (Some(shown), _) => drop(headers.insert(HeaderName::from_static("x-weir-target"), shown.clone())),
+        (None, Some(attempt)) => {
+            put(headers, "x-weir-target", &format!("{}/{}", attempt.provider, attempt.model))
+        }
+        (None, None) => {}
     }
 }
 
@@ -324,6 +342,10 @@ fn token(name: &str) -> String {
 
 /// The models of the plan that the caller may ask for.
 fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
+    if request.caller.is_none() && !plan.is_open {
+        let fault = Fault::new(ErrorCode::InvalidKey, "the models are shown to callers who are known");
+        return refuse(Some(plan), request.dialect, &request.id, &fault);
+    }
     let seconds = u64::try_from(gateway.clock.unix_nanos() / 1_000_000_000).unwrap_or_default();
     let names: Vec<Arc<str>> = plan
         .models
@@ -349,6 +371,6 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     put(&mut headers, "x-request-id", &request.id);
-    put(&mut headers, "x-weir-revision", plan.revision());
+    refuse::revision(&mut headers, plan);
     Response { status: 200, headers, body: ResponseBody::Whole(body) }
 }

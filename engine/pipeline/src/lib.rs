@@ -9,8 +9,10 @@ mod cel;
 mod clock;
 mod compile;
 mod exchange;
+mod fingerprint;
 mod gateway;
 mod handle;
+mod links;
 mod plan;
 mod provider;
 mod reach;
@@ -40,7 +42,7 @@ pub use provider::{Access, AuthScheme, Credential, Endpoint, Http2, Provider};
 pub use refuse::refuse;
 pub use registry::{Registry, Workbench};
 pub use response::{Response, ResponseBody};
-pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Retry, Route, Target, Weighted};
+pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Reaches, Retry, Route, Target, Weighted};
 pub use stage::{
     CONTINUE, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit,
 };

@@ -1,10 +1,11 @@
 //! A policy set, compiled: immutable, behind an `Arc`, swapped whole.
 
+use crate::fingerprint::Below;
 use crate::{Models, Needs, Provider, Route, Stage};
-use http::HeaderMap;
+use http::{HeaderMap, HeaderValue};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Caller, Denial, DenyAs, ErrorCode, Fault, Mode, StageTrace, Verb};
+use weir_message::{Caller, Denial, DenyAs, ErrorCode, Fault, Mode, Operation, StageTrace, Verb};
 use weir_policy::{Listener, Named};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
@@ -13,14 +14,18 @@ use weir_state::{BreakerSettings, KeyRing};
 pub struct Plan {
     /// The content hash of the set, as shown.
     pub(crate) revision: Arc<str>,
+    /// The same as the value of `x-weir-revision`.
+    pub(crate) revision_header: Option<HeaderValue>,
     pub(crate) listeners: Vec<Arc<Named<Listener>>>,
     pub(crate) keys: KeyRing,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) models: Models,
     pub(crate) providers: Vec<Arc<Provider>>,
     pub(crate) services: Arc<dyn Services>,
-    /// Whether every pipeline reads the body, so that it is decoded at once and not skimmed first.
-    pub(crate) eager_body: bool,
+    /// Operations of which every pipeline reads the body, so that it is decoded at once and not skimmed first.
+    pub(crate) eager: Vec<Operation>,
+    /// Whether a pipeline is open to callers who are not known.
+    pub(crate) is_open: bool,
     /// When targets are left alone.
     pub(crate) breaker: BreakerSettings,
     pub(crate) no_params: Arc<serde_json::Value>,
@@ -32,12 +37,16 @@ pub(crate) struct Pipeline {
     pub name: Arc<str>,
     pub when: Option<Expression>,
     pub steps: Vec<Step>,
-    /// What all its stages read together.
+    /// What all its stages read together, shadowed ones included.
     pub needs: Needs,
+    /// What the stages read that decide: a request or reply that cannot be read fails only for these.
+    pub firm: Needs,
+    /// How many conditions are shared by several of its steps.
+    pub shared_conditions: usize,
     /// Whether a guard reads replies: a provider's error text is then not passed on unread.
     pub guards_replies: bool,
     pub deadline: Option<Duration>,
-    /// The trace of a request that reached no stage.
+    /// The trace of a request that reached no stage: the steps, then those of the route's `attempt:`.
     pub blank: Vec<StageTrace>,
 }
 
@@ -56,7 +65,7 @@ pub(crate) struct Step {
     pub on_error: OnError,
     pub deny: Option<DenyAnswer>,
     pub params: Arc<serde_json::Value>,
-    pub below: [u8; 32],
+    pub below: Below,
     /// For a route: run once per attempt.
     pub attempt: Vec<Step>,
 }
@@ -66,6 +75,8 @@ pub(crate) struct Step {
 pub(crate) struct When {
     pub expression: Arc<Expression>,
     pub params: Arc<serde_json::Value>,
+    /// Its number among the conditions that several steps share (a frame's, a `use`'s): decided once, at the first of them.
+    pub shared: Option<usize>,
 }
 
 /// What becomes of a request when a stage could not decide.
@@ -128,9 +139,10 @@ impl Plan {
         &self.services
     }
 
-    /// The names of all pipelines with their stages' names, in order.
+    /// The names of all pipelines with their stages' names, in order; those of `attempt:` last.
     pub fn outline(&self) -> Vec<(Arc<str>, Vec<Arc<str>>)> {
-        let names = |pipeline: &Pipeline| pipeline.steps.iter().map(|step| Arc::clone(&step.name)).collect();
+        let names =
+            |pipeline: &Pipeline| pipeline.blank.iter().map(|stage| Arc::clone(&stage.name)).collect();
         self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
     }
 

@@ -60,7 +60,13 @@ pub enum AuthScheme {
 
 /// A secret that may be swapped while plans that use it run. Prints `…`.
 #[derive(Default)]
-pub struct Credential(ArcSwapOption<Box<str>>);
+pub struct Credential(ArcSwapOption<Shown>);
+
+/// A credential as headers show it, marked sensitive; `None` if it cannot stand in one.
+struct Shown {
+    bare: Option<HeaderValue>,
+    bearer: Option<HeaderValue>,
+}
 
 impl Credential {
     /// A credential that is known.
@@ -72,16 +78,25 @@ impl Credential {
 
     /// Puts another secret in its place.
     pub fn set(&self, secret: &str) {
-        self.0.store(Some(Arc::new(secret.into())));
+        let value = |text: &str| {
+            let mut value = HeaderValue::from_str(text).ok()?;
+            value.set_sensitive(true);
+            Some(value)
+        };
+        let shown = Shown { bare: value(secret), bearer: value(&format!("Bearer {secret}")) };
+        self.0.store(Some(Arc::new(shown)));
     }
 
-    /// The header value for it behind `prefix`, marked sensitive; `None` if it is not set or cannot stand in a header.
-    pub fn header(&self, prefix: &str) -> Option<HeaderValue> {
-        let guard = self.0.load();
-        let secret = guard.as_ref()?;
-        let mut value = HeaderValue::from_str(&format!("{prefix}{secret}")).ok()?;
-        value.set_sensitive(true);
-        Some(value)
+    /// The header value for it as this scheme shows it, marked sensitive; `None` if there is none, it is not set or it cannot
+    /// stand in a header.
+    pub fn header(&self, scheme: &AuthScheme) -> Option<HeaderValue> {
+        let shown = self.0.load();
+        let shown = shown.as_ref()?;
+        match scheme {
+            AuthScheme::None => None,
+            AuthScheme::Bearer => shown.bearer.clone(),
+            AuthScheme::Header(_) => shown.bare.clone(),
+        }
     }
 }
 

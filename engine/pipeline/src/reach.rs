@@ -1,26 +1,102 @@
-//! What can be reached: open relays, guards that cannot see, caches in the wrong place.
+//! What can be reached: open relays, guards that cannot see, caches in the wrong place, conditions that never hold.
 
+use crate::Streaming;
 use crate::compile::SERVED;
 use crate::plan::Step;
-use weir_diagnostic::{Code, Diagnostic, Diagnostics};
-use weir_message::{Mode, Verb};
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span};
+use weir_message::{Mode, Operation, Verb};
 use weir_policy::{PipelineDecl, StageDecl};
-use weir_script::Expression;
+use weir_script::{CelValue, Expression};
 
-/// Checks one pipeline, frames included. `steps` and `decls` go together.
+/// Which requests earlier pipelines leave over.
+#[derive(Default)]
+pub(crate) struct Taken {
+    /// For each operation that is served: the name and place of the pipeline that takes all of its requests.
+    by: Vec<(Operation, String, Span)>,
+}
+
+impl Taken {
+    /// Checks the next pipeline's condition: whether it can hold, and for requests that none before it takes.
+    pub(crate) fn check(
+        &mut self,
+        pipeline: &PipelineDecl,
+        when: Option<&Expression>,
+        found: &mut Diagnostics,
+    ) {
+        let may_hold = |operation: &Operation| when.is_none_or(|when| when.may_hold_for(*operation));
+        let may: Vec<Operation> = SERVED.iter().copied().filter(may_hold).collect();
+        let taker = |operation: &Operation| self.by.iter().find(|(taken, ..)| taken == operation);
+        if let (true, Some(when)) = (may.is_empty(), when) {
+            never(when, "this holds for no operation that is served", found);
+        } else if let Some((_, name, place)) = may.first().and_then(taker)
+            && may.iter().all(|operation| taker(operation).is_some())
+        {
+            let message = format!("the pipeline `{}` is never reached", *pipeline.name);
+            found.push(
+                Diagnostic::new(Code::NeverHappens, message)
+                    .at(pipeline.name.span)
+                    .also(*place, format!("`{name}` takes every request that this one could"))
+                    .cause("a request goes to the first pipeline whose `when` holds")
+                    .help("move it up, or give the other one a narrower `when`"),
+            );
+        }
+        let takes_all = |when: &Expression| matches!(when.constant(), Some(CelValue::Bool(true)));
+        if when.is_none_or(takes_all) {
+            for operation in may {
+                self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
+            }
+        }
+    }
+}
+
+/// Says that a condition never holds, unless it is written out as `false`: that was said when it was compiled.
+fn never(when: &Expression, message: &str, found: &mut Diagnostics) {
+    if when.is_constant() {
+        return;
+    }
+    let served: Vec<String> = SERVED.iter().map(|operation| format!("`{operation}`")).collect();
+    let help = format!("operations that are served: {}", served.join(", "));
+    found.push(Diagnostic::new(Code::NeverHappens, message).at(when.text().span).help(help));
+}
+
+/// Checks one pipeline, the stages of frames (the first `framed`) included. `steps` and `decls` go together.
 pub(crate) fn check(
     pipeline: &PipelineDecl,
     when: Option<&Expression>,
     decls: &[&StageDecl],
     steps: &[Step],
+    framed: usize,
     found: &mut Diagnostics,
 ) {
     open_relay(pipeline, steps, found);
-    blind_guards(when, decls, steps, found);
+    let tried = decls.iter().zip(steps).flat_map(|(decl, step)| decl.attempt.iter().zip(&step.attempt));
+    let all = decls.iter().copied().zip(steps).chain(tried);
+    for (decl, step) in all.clone() {
+        blind_guard(when, decl, step, found);
+        stream(decl, step, found);
+    }
+    for (_, step) in all.skip(framed) {
+        conditions(when, step, found);
+    }
     caches(decls, steps, found);
-    streams(decls, steps, found);
     shadows(decls, steps, found);
     order(decls, steps, found);
+}
+
+/// A stage of a pipeline whose conditions cannot hold together with the pipeline's. Frames' stages may fit other pipelines.
+fn conditions(when: Option<&Expression>, step: &Step, found: &mut Diagnostics) {
+    let holds = |operation: Operation, when: Option<&Expression>| {
+        when.is_none_or(|when| when.may_hold_for(operation))
+    };
+    let reached = SERVED.iter().copied().filter(|operation| holds(*operation, when));
+    let fits = |operation: Operation| step.whens.iter().all(|when| when.expression.may_hold_for(operation));
+    if let Some(last) = step.whens.last()
+        && reached.clone().next().is_some()
+        && !reached.clone().any(fits)
+    {
+        let message = format!("the stage `{}` takes part in no request of this pipeline", step.name);
+        never(&last.expression, &message, found);
+    }
 }
 
 /// Whether a step always decides: nothing but its own verdict lets a request by.
@@ -44,29 +120,38 @@ fn open_relay(pipeline: &PipelineDecl, steps: &[Step], found: &mut Diagnostics) 
     }
 }
 
-fn blind_guards(when: Option<&Expression>, decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    for (decl, step) in decls.iter().zip(steps) {
-        let Some(reads) = step.declares.reads_operations else { continue };
-        if step.verb != Verb::Guard || step.mode != Mode::Enforce || decl.unread_pass {
-            continue;
-        }
-        let blind: Vec<&str> = SERVED
-            .iter()
-            .filter(|operation| !reads.contains(operation))
-            .filter(|operation| when.is_none_or(|when| when.may_hold_for(**operation)))
-            .filter(|operation| step.whens.iter().all(|when| when.expression.may_hold_for(**operation)))
-            .map(|operation| operation.name())
-            .collect();
-        if !blind.is_empty() {
-            let message = format!(
-                "the guard `{}` cannot read {} requests, which can pass it",
-                step.name,
-                blind.join(" and ")
-            );
-            found.push(Diagnostic::new(Code::BlindGuard, message).at(decl.span).help(
-                "narrow the pipeline's `when` to operations that it reads, or say `unread: pass` on the guard",
-            ));
-        }
+fn blind_guard(when: Option<&Expression>, decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
+    if step.verb != Verb::Guard || step.mode != Mode::Enforce {
+        return;
+    }
+    if step.declares.streaming == Streaming::Events && !step.declares.reads_reply {
+        let message = format!("the guard `{}` reads streams and would let whole replies pass", step.name);
+        found.push(
+            Diagnostic::new(Code::BlindGuard, message)
+                .at(decl.span)
+                .cause("clients that do not stream, and answers from a cache, get whole replies"),
+        );
+    }
+    let Some(reads) = step.declares.reads_operations else { return };
+    if decl.unread_pass {
+        return;
+    }
+    let blind: Vec<&str> = SERVED
+        .iter()
+        .filter(|operation| !reads.contains(operation))
+        .filter(|operation| when.is_none_or(|when| when.may_hold_for(**operation)))
+        .filter(|operation| step.whens.iter().all(|when| when.expression.may_hold_for(**operation)))
+        .map(|operation| operation.name())
+        .collect();
+    if !blind.is_empty() {
+        let message = format!(
+            "the guard `{}` cannot read {} requests, which can pass it",
+            step.name,
+            blind.join(" and ")
+        );
+        found.push(Diagnostic::new(Code::BlindGuard, message).at(decl.span).help(
+            "narrow the pipeline's `when` to operations that it reads, or say `unread: pass` on the guard",
+        ));
     }
 }
 
@@ -104,27 +189,24 @@ fn caches(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
     }
 }
 
-/// A stage that works on the whole reply says what it does with streams: guards hold them by nature, others must say so.
-fn streams(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    for (decl, step) in decls.iter().zip(steps) {
-        let whole = step.declares.streaming == crate::Streaming::Whole;
-        if whole && step.verb == Verb::Transform && !decl.stream_whole {
-            let message = format!(
-                "the transform `{}` works on whole replies and does not say what it does with streams",
-                step.name
-            );
-            found.push(
-                Diagnostic::new(Code::StreamNeedsWhole, message).at(decl.span).help(
-                    "say `stream: whole` to hold streams back until their end, or define `fn event(e)`",
-                ),
-            );
-        }
+/// A transform that works on the whole reply says what it does with streams; guards hold them by nature.
+fn stream(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
+    let whole = step.declares.streaming == Streaming::Whole;
+    if whole && step.verb == Verb::Transform && step.mode != Mode::Off && !decl.stream_whole {
+        let message = format!(
+            "the transform `{}` works on whole replies and does not say what it does with streams",
+            step.name
+        );
+        found.push(Diagnostic::new(Code::StreamNeedsWhole, message).at(decl.span).help(
+            "say `stream: whole` to hold streams back until their end, or, in a script, define `fn event(e)`",
+        ));
     }
 }
 
 fn shadows(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
     let observed = steps.iter().any(|step| step.verb == Verb::Observe && step.mode != Mode::Off);
-    for (decl, step) in decls.iter().zip(steps) {
+    let tried = decls.iter().zip(steps).flat_map(|(decl, step)| decl.attempt.iter().zip(&step.attempt));
+    for (decl, step) in decls.iter().copied().zip(steps).chain(tried) {
         if step.mode == Mode::Shadow && !observed {
             let message = format!(
                 "the stage `{}` is in shadow, and no stage observes what it would have done",

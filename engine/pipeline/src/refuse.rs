@@ -1,12 +1,15 @@
 //! The one place that turns a denial or a fault into what the client receives.
 
+use crate::attempt::streams;
 use crate::{Exchange, Plan, Refusal, Response, ResponseBody};
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
 use weir_dialect::{ErrorBody, StreamEncoder};
-use weir_message::{Block, BlockKind, Denial, DenyAs, Dialect, Event, Fault, Finish, Reply};
+use weir_message::{
+    Block, BlockKind, Denial, DenyAs, Dialect, Event, Fault, Finish, Operation, Reply, Usage,
+};
 
 /// The reply for a fault before any pipeline: status, code and the dialect's error body.
 pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &Fault) -> Response {
@@ -15,7 +18,7 @@ pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &F
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     put(&mut headers, "x-request-id", request_id);
     if let Some(plan) = plan {
-        put(&mut headers, "x-weir-revision", plan.revision());
+        revision(&mut headers, plan);
     }
     retry_after(&mut headers, fault.retry_after);
     Response { status: fault.status(), headers, body: ResponseBody::Whole(body) }
@@ -24,42 +27,48 @@ pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &F
 /// The reply for a refusal in a pipeline.
 pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response {
     let request = &x.request;
-    match refusal {
-        Refusal::Failed(fault) => refuse(Some(plan), request.dialect, &request.id, fault),
-        Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
+    let (status, content_type, body, after) = match refusal {
+        Refusal::Failed(fault) => return refuse(Some(plan), request.dialect, &request.id, fault),
+        Refusal::Denied(denial) if is_spoken(denial, request.operation) => {
             let reply = spoken(x, &denial.message);
-            let mut headers = HeaderMap::with_capacity(6);
-            let (content_type, body) = match request.head.stream {
-                true => (weir_dialect::EVENT_STREAM, streamed(x, &reply).unwrap_or_default()),
-                false => (weir_dialect::JSON, reply.outgoing()),
-            };
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            put(&mut headers, "x-request-id", &request.id);
-            put(&mut headers, "x-weir-revision", plan.revision());
-            Response { status: 200, headers, body: ResponseBody::Whole(body) }
+            match streams(request) {
+                true => (200, weir_dialect::EVENT_STREAM, streamed(x, &reply).unwrap_or_default(), None),
+                false => (200, weir_dialect::JSON, reply.outgoing(), None),
+            }
         }
         Refusal::Denied(denial) => {
             let body = weir_dialect::error_body(request.dialect, &error_of(denial, &request.id));
-            let mut headers = HeaderMap::with_capacity(6);
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-            put(&mut headers, "x-request-id", &request.id);
-            put(&mut headers, "x-weir-revision", plan.revision());
-            retry_after(&mut headers, denial.retry_after);
-            Response { status: denial.status, headers, body: ResponseBody::Whole(body) }
+            (denial.status, weir_dialect::JSON, body, denial.retry_after)
         }
-    }
+    };
+    let mut headers = HeaderMap::with_capacity(6);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    put(&mut headers, "x-request-id", &request.id);
+    revision(&mut headers, plan);
+    retry_after(&mut headers, after);
+    Response { status, headers, body: ResponseBody::Whole(body) }
 }
 
-/// The last pieces of a stream that is cut: in the dialect's terms, never a clean end after an error.
-pub(crate) fn in_stream(encoder: &StreamEncoder, request_id: &str, refusal: &Refusal) -> Vec<Bytes> {
+/// Whether a denial is told as a reply of the model. Where replies hold no words (embeddings) it is an error.
+fn is_spoken(denial: &Denial, operation: Operation) -> bool {
+    denial.deny_as == DenyAs::Reply && matches!(operation, Operation::Chat | Operation::Completion)
+}
+
+/// The last pieces of a stream that is cut: in the dialect's terms, never a clean end after an error. `usage` is told before
+/// the end of a denial that reads as a reply, for clients who asked.
+pub(crate) fn in_stream(
+    encoder: &StreamEncoder,
+    request_id: &str,
+    refusal: &Refusal,
+    usage: Option<Usage>,
+) -> Vec<Bytes> {
     match refusal {
         Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
             let block = Block { choice: 0, kind: BlockKind::Text, index: 0 };
-            let events = [
-                encoder.text(block, &denial.message),
-                encoder.finish(0, Finish::ContentFilter),
-                encoder.done(),
-            ];
+            let mut events =
+                vec![encoder.text(block, &denial.message), encoder.finish(0, Finish::ContentFilter)];
+            events.extend(usage.map(|usage| encoder.usage(&usage)));
+            events.push(encoder.done());
             events.iter().map(Event::outgoing).collect()
         }
         Refusal::Denied(denial) => vec![encoder.error(&error_of(denial, request_id)).outgoing()],
@@ -103,15 +112,11 @@ fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {
     }
 }
 
-/// Writes a refusal into the record.
+/// Writes a refusal into the record. The status that the client is sent is not told here: a stream that is cut has its own.
 pub(crate) fn record(x: &mut Exchange, refusal: Refusal) {
     match &refusal {
-        Refusal::Denied(denial) => {
-            x.status = denial.status;
-            x.trace.error = Some(denial.code.to_string());
-        }
+        Refusal::Denied(denial) => x.trace.error = Some(denial.code.to_string()),
         Refusal::Failed(fault) => {
-            x.status = fault.status();
             x.trace.error = Some(fault.code.id().to_owned());
             if fault.detail.is_some() {
                 x.trace.detail.clone_from(&fault.detail);
@@ -137,6 +142,13 @@ fn retry_after(headers: &mut HeaderMap, after: Option<Duration>) {
         // Whole seconds, rounded up (RFC 9110, 10.2.3).
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
+    }
+}
+
+/// Names the revision.
+pub(crate) fn revision(headers: &mut HeaderMap, plan: &Plan) {
+    if let Some(value) = &plan.revision_header {
+        headers.insert(HeaderName::from_static("x-weir-revision"), value.clone());
     }
 }
 

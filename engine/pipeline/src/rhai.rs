@@ -1,13 +1,13 @@
 //! Stages whose body is a Rhai script.
 
-use crate::cel::needs_of;
+use crate::cel::{has_token_ids, needs_of, unread};
 use crate::{
-    CONTINUE, Clock, Declares, Flow, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict, Streaming,
-    TEXT_OPERATIONS, Verdict, Visit, Workbench,
+    CONTINUE, Clock, Declares, Flow, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict,
+    Streaming, TEXT_OPERATIONS, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows, Workbench,
 };
 use std::sync::Arc;
 use weir_diagnostic::Embedded;
-use weir_message::{Denial, ErrorCode, Event, Verb};
+use weir_message::{Block, BlockKind, Denial, ErrorCode, Event, EventKind, Replace, Reply, TextRole, Verb};
 use weir_policy::StageDecl;
 use weir_script::{EventView, Script, ScriptFault, ScriptLimits, ScriptOutcome, ScriptRun, ScriptVerdict};
 
@@ -28,7 +28,19 @@ pub(crate) fn compile(
     if let Some(timeout) = decl.timeout {
         limits.wall = timeout;
     }
-    Some(Arc::new(RhaiStage { script: Arc::new(script), verb: decl.verb, limits, whole: decl.stream_whole }))
+    let hold = match decl.hold {
+        // A script does not say how much it needs: it judges whole sentences.
+        weir_policy::Hold::Declared | weir_policy::Hold::Sentence => Hold::Sentence,
+        weir_policy::Hold::All => Hold::All,
+    };
+    Some(Arc::new(RhaiStage {
+        script: Arc::new(script),
+        verb: decl.verb,
+        limits,
+        whole: decl.stream_whole,
+        hold,
+        unread_pass: decl.unread_pass,
+    }))
 }
 
 struct RhaiStage {
@@ -37,6 +49,10 @@ struct RhaiStage {
     limits: ScriptLimits,
     /// The policy says to hold streams even if there is an `event` hook.
     whole: bool,
+    /// How much of a stream a guard judges at once.
+    hold: Hold,
+    /// Inputs that it cannot read pass.
+    unread_pass: bool,
 }
 
 impl RhaiStage {
@@ -52,11 +68,39 @@ impl RhaiStage {
 
     fn streaming(&self) -> Streaming {
         let hooks = self.script.hooks();
-        match (hooks.event && !self.whole, hooks.reply) {
+        match (hooks.event && !self.whole, hooks.event || hooks.reply) {
             (true, _) => Streaming::Events,
             (false, true) => Streaming::Whole,
             (false, false) => Streaming::None,
         }
+    }
+
+    /// A script with an `event` hook alone sees a whole reply as one event for each of its texts, so that what it does to
+    /// streams it does to replies that come whole: from a cache, or for clients that do not stream.
+    fn each_text(&self, reply: &mut Reply, run: &ScriptRun, notes: &mut Notes) -> Hook<'static> {
+        let mut texts = Vec::new();
+        reply.each_text(|at| {
+            let choice = u32::try_from(at.message).unwrap_or(u32::MAX);
+            texts.push((
+                at.index,
+                Block { choice, kind: block_kind(at.role), index: 0 },
+                at.text.value.clone(),
+            ));
+        });
+        let mut edits = Vec::new();
+        for (index, block, text) in texts {
+            let view = EventView { kind: EventKind::Content, text: &text, block: Some(block) };
+            let called = self.script.event(view, run);
+            let with = called.as_ref().ok().and_then(|outcome| outcome.text.clone());
+            edits.extend(with.map(|with| (index, Replace::new(0..text.len(), with))));
+            if let stop @ Hook::Done(Verdict::Deny(_) | Verdict::Fault(_)) = said(called, notes) {
+                return stop;
+            }
+        }
+        for (index, edit) in edits {
+            reply.edit_text(index, &[edit]);
+        }
+        CONTINUE
     }
 }
 
@@ -66,14 +110,14 @@ impl Stage for RhaiStage {
         let streaming = self.streaming();
         let mut needs = needs_of(reads);
         if streaming != Streaming::None {
-            needs = needs | Needs::EVENTS;
+            needs = needs | Needs::EVENTS | Needs::REPLY;
         }
         Declares {
             needs,
             streaming,
             edits_request: hooks.request && self.verb == Verb::Guard,
             judges_request: hooks.request && self.verb == Verb::Guard,
-            reads_reply: hooks.reply,
+            reads_reply: hooks.reply || hooks.event,
             reads_operations: (hooks.request && self.verb == Verb::Guard).then_some(TEXT_OPERATIONS),
             ..Declares::default()
         }
@@ -96,22 +140,32 @@ impl Stage for RhaiStage {
         if !self.script.hooks().request {
             return CONTINUE;
         }
+        if self.verb == Verb::Guard && !self.unread_pass && has_token_ids(&x.request) {
+            return unread();
+        }
         said(self.script.request(&mut x.request, &run), notes)
     }
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        if !self.script.hooks().reply {
-            return CONTINUE;
-        }
         let Visit { exchange: x, notes, .. } = visit;
         let run = self.run(x);
         let Some(reply) = &mut x.reply else { return CONTINUE };
-        said(self.script.reply(reply, &x.request, &run), notes)
+        match (self.script.hooks().reply, self.script.hooks().event) {
+            (true, _) => said(self.script.reply(reply, &x.request, &run), notes),
+            (false, true) => self.each_text(reply, &run, notes),
+            (false, false) => CONTINUE,
+        }
     }
 
     fn stream(&self, visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
         let run = self.run(visit.exchange);
-        Some(Box::new(RhaiStream { script: Arc::clone(&self.script), run, notes: Notes::default() }))
+        let script = Arc::clone(&self.script);
+        let stream = RhaiStream { script, run, notes: Notes::default() };
+        Some(match self.verb {
+            // What a guard has not judged is not sent.
+            Verb::Guard => Box::new(Windows::new(stream, self.hold, HELD_LIMIT)),
+            _ => Box::new(stream),
+        })
     }
 
     fn end(&self, visit: Visit<'_>) {
@@ -186,28 +240,75 @@ struct RhaiStream {
     notes: Notes,
 }
 
+impl RhaiStream {
+    /// Calls the hook on a piece of text: what stands there instead, if anything else, and the verdict.
+    fn piece(&mut self, kind: EventKind, block: Block, text: &str) -> (Option<String>, StreamVerdict) {
+        let called = self.script.event(EventView { kind, text, block: Some(block) }, &self.run);
+        let with = called.as_ref().ok().and_then(|outcome| outcome.text.clone());
+        let verdict = match said(called, &mut self.notes) {
+            Hook::Done(Verdict::Deny(denial)) => StreamVerdict::Deny(denial),
+            Hook::Done(Verdict::Fault(reason)) => StreamVerdict::Fault(reason),
+            Hook::Done(Verdict::Continue | Verdict::Answer(_)) | Hook::Wait(_) => StreamVerdict::Continue,
+        };
+        (with, verdict)
+    }
+
+    fn told(&mut self, notes: &mut Notes) {
+        notes.facts.append(&mut self.notes.facts);
+        notes.reason = notes.reason.take().or(self.notes.reason.take());
+    }
+}
+
+/// Of a transform or an observer: event by event.
 impl StreamStage for RhaiStream {
     fn event<'a>(&'a mut self, mut event: Event, out: &'a mut Vec<Event>) -> Flow<'a> {
-        for n in 0..event.deltas.len() {
-            let Some(delta) = event.deltas.get(n) else { break };
-            let view = EventView { kind: event.kind, text: delta.text.as_str(), block: Some(delta.block) };
-            let called = self.script.event(view, &self.run);
-            let text = called.as_ref().ok().and_then(|outcome| outcome.text.clone());
-            match said(called, &mut self.notes) {
-                Hook::Done(Verdict::Deny(denial)) => return Flow::Done(StreamVerdict::Deny(denial)),
-                Hook::Done(Verdict::Fault(reason)) => return Flow::Done(StreamVerdict::Fault(reason)),
-                Hook::Done(Verdict::Continue | Verdict::Answer(_)) | Hook::Wait(_) => {}
+        let mut verdict = StreamVerdict::Continue;
+        let mut texts = Vec::new();
+        for (n, delta) in event.deltas.iter().enumerate() {
+            let (with, said) = self.piece(event.kind, delta.block, delta.text.as_str());
+            verdict = said;
+            if !matches!(verdict, StreamVerdict::Continue) {
+                // Where it is passed over, the event goes on as it came.
+                texts.clear();
+                break;
             }
-            if let Some(text) = text {
-                event.set_delta(n, &text);
-            }
+            texts.extend(with.map(|with| (n, with)));
+        }
+        for (n, text) in texts {
+            event.set_delta(n, &text);
         }
         out.push(event);
-        Flow::Done(StreamVerdict::Continue)
+        Flow::Done(verdict)
     }
 
     fn notes(&mut self, notes: &mut Notes) {
-        notes.facts.append(&mut self.notes.facts);
-        notes.reason = notes.reason.take().or(self.notes.reason.take());
+        self.told(notes);
+    }
+}
+
+/// Of a guard: by windows of whole sentences.
+impl WindowJudge for RhaiStream {
+    fn window<'a>(&'a mut self, block: Block, text: &'a str, _last: bool) -> WindowFlow<'a> {
+        let (with, verdict) = self.piece(EventKind::Content, block, text);
+        let edits = with.map(|with| Replace::new(0..text.len(), with)).into_iter().collect();
+        WindowFlow::Done(Window { edits, verdict, ..Window::pass(text.len()) })
+    }
+
+    fn waits(&self) -> bool {
+        false
+    }
+
+    fn notes(&mut self, notes: &mut Notes) {
+        self.told(notes);
+    }
+}
+
+/// The kind of block that a text of a whole reply is.
+fn block_kind(role: TextRole) -> BlockKind {
+    match role {
+        TextRole::Reasoning => BlockKind::Reasoning,
+        TextRole::Refusal => BlockKind::Refusal,
+        TextRole::Arguments => BlockKind::Arguments,
+        _ => BlockKind::Text,
     }
 }

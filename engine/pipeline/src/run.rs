@@ -2,12 +2,12 @@
 
 use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
-use crate::{Exchange, Hook, Notes, Plan, Refusal, Slot, Verdict, Visit};
+use crate::{Exchange, Flow, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit};
 use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request, Usage};
-use weir_script::Reads;
+use weir_message::{Body, Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request, Verb};
+use weir_script::{Expression, Reads};
 
 /// A request under way. However it ends, dropped included, each stage whose request hook ran gets `end` once and each
 /// observer its record.
@@ -15,17 +15,38 @@ pub(crate) struct Run {
     pub x: Exchange,
     /// Which pipeline of the plan.
     pub pipeline: usize,
-    /// What each step keeps.
-    pub slots: Vec<Slot>,
-    /// Which steps' request hooks ran and take part on the way up.
-    pub entered: Vec<bool>,
+    /// What is kept for each step.
+    kept: Vec<Kept>,
     /// Shadowed steps' own copies.
     pub shadows: Vec<Option<Shadow>>,
+    /// Conditions that several steps share, as far as decided.
+    decided: Vec<Option<bool>>,
     /// The request as `attempt:` stages changed it, for the attempt about to be made.
     pub attempt_request: Option<Box<Request>>,
+    /// Whether the attempt under way was handed to the upstream.
+    pub is_sent: bool,
     /// What the last provider said in its error.
     pub said: Option<String>,
     ended: bool,
+}
+
+/// What is kept for a step.
+#[derive(Default)]
+struct Kept {
+    slot: Slot,
+    part: Part,
+}
+
+/// A step's part in a request.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Part {
+    /// Its request hook did not run: not reached, left out, or in shadow.
+    #[default]
+    None,
+    /// Its request hook could not decide and it is passed over: nothing but its `end` runs.
+    Over,
+    /// It takes part, on the way up too.
+    Whole,
 }
 
 /// How the way down ended.
@@ -40,21 +61,23 @@ pub(crate) enum Down {
 
 impl Run {
     pub(crate) fn new(x: Exchange, pipeline: usize) -> Self {
-        let steps = x.plan.pipelines.get(pipeline).map_or(0, |pipeline| pipeline.steps.len());
         let mut run = Self {
             x,
             pipeline,
-            slots: Vec::new(),
-            entered: Vec::new(),
+            kept: Vec::new(),
             shadows: Vec::new(),
+            decided: Vec::new(),
             attempt_request: None,
+            is_sent: false,
             said: None,
             ended: false,
         };
-        run.slots.resize_with(steps, || None);
-        run.entered.resize(steps, false);
-        if run.pipeline().is_some_and(|p| p.steps.iter().any(|step| step.mode == Mode::Shadow)) {
-            run.shadows.resize_with(steps, || None);
+        if let Some(pipeline) = run.x.plan.pipelines.get(run.pipeline) {
+            run.kept.resize_with(pipeline.steps.len(), Kept::default);
+            run.decided.resize(pipeline.shared_conditions, None);
+            if pipeline.steps.iter().any(|step| step.mode == Mode::Shadow) {
+                run.shadows.resize_with(pipeline.steps.len(), || None);
+            }
         }
         run
     }
@@ -64,18 +87,27 @@ impl Run {
         Arc::clone(&self.x.plan)
     }
 
-    fn pipeline(&self) -> Option<&Pipeline> {
-        self.x.plan.pipelines.get(self.pipeline)
+    /// Whether a step takes part on the way up.
+    pub(crate) fn is_in(&self, n: usize) -> bool {
+        self.kept.get(n).is_some_and(|kept| kept.part == Part::Whole)
+    }
+
+    fn set_part(&mut self, n: usize, part: Part) {
+        if let Some(kept) = self.kept.get_mut(n) {
+            kept.part = part;
+        }
     }
 
     /// Visits a step: sets the scene, makes the visit's three borrows.
     pub(crate) fn visit<'a>(&'a mut self, n: usize, step: &Step, notes: &'a mut Notes) -> Option<Visit<'a>> {
         set_scene(&mut self.x, step);
-        Some(Visit { exchange: &mut self.x, slot: self.slots.get_mut(n)?, notes })
+        Some(Visit { exchange: &mut self.x, slot: &mut self.kept.get_mut(n)?.slot, notes })
     }
 
     /// All stages on the way down.
     pub(crate) async fn down(&mut self, steps: &[Step]) -> Down {
+        let clock = Arc::clone(&self.x.gateway.clock);
+        let mut before = clock.now();
         for (n, step) in steps.iter().enumerate() {
             match self.takes_part(step) {
                 Ok(true) => {}
@@ -90,50 +122,45 @@ impl Run {
                     continue;
                 }
             }
-            if step.declares.needs.has(crate::Needs::BODY)
-                && let Err(fault) = weir_dialect::decode(&mut self.x.request)
-            {
-                return Down::Refused(Refusal::Failed(fault));
-            }
+            let decoded = match step.declares.needs.has(crate::Needs::BODY) {
+                true => weir_dialect::decode(&mut self.x.request),
+                false => Ok(()),
+            };
             if step.mode == Mode::Shadow {
-                let shadow = Shadow::request(&self.x, step);
-                if let Some(place) = self.shadows.get_mut(n) {
-                    *place = Some(shadow);
-                }
+                self.shadow(n, step, decoded);
+                before = clock.now();
                 continue;
             }
-            let before = self.x.now();
+            if let Err(fault) = decoded {
+                return Down::Refused(Refusal::Failed(fault));
+            }
             let edits = self.x.request.edits();
             let mut notes = Notes::default();
-            if let Some(entered) = self.entered.get_mut(n) {
-                *entered = true;
-            }
-            let clock = Arc::clone(&self.x.gateway.clock);
+            self.set_part(n, Part::Whole);
             let Some(visit) = self.visit(n, step, &mut notes) else { continue };
             let verdict = match step.stage.request(visit) {
                 Hook::Done(verdict) => verdict,
                 Hook::Wait(future) => within(&*clock, step.timeout, future).await,
             };
-            let took = self.x.now().saturating_sub(before);
+            let now = clock.now();
+            let took = now.saturating_sub(before);
+            before = now;
             match verdict {
                 Verdict::Continue => {
                     let edited = self.x.request.edits() > edits;
                     self.note(n, if edited { Decision::Edited } else { Decision::Passed }, took, notes);
-                    // A change by pointer leaves nothing decoded; what is below reads the request as it is now.
-                    if edited && let Err(fault) = weir_dialect::decode(&mut self.x.request) {
-                        return Down::Refused(Refusal::Failed(fault));
+                    if edited && let Err(fault) = self.read_again() {
+                        let reason = format!("its edit left a body that cannot be read: {}", fault.message);
+                        return Down::Refused(unavailable(step, &reason));
                     }
                 }
                 Verdict::Answer(reply) => {
                     self.note(n, Decision::Answered, took, notes);
-                    // Its own reply hook does not run.
-                    if let Some(entered) = self.entered.get_mut(n) {
-                        *entered = true;
-                    }
                     return Down::Answered(n, reply);
                 }
                 Verdict::Deny(denial) => return Down::Refused(self.deny(n, step, *denial, took, notes)),
                 Verdict::Fault(reason) => {
+                    self.set_part(n, Part::Over);
                     if let Some(refusal) = self.fault(n, step, reason, took, notes) {
                         return Down::Refused(refusal);
                     }
@@ -143,23 +170,48 @@ impl Run {
         Down::Through
     }
 
-    /// The whole reply in [`Exchange::reply`] up through the entered steps above `from`.
+    /// Lets a shadowed step decide on a copy. A body that it cannot read is its own trouble and nobody else's.
+    fn shadow(&mut self, n: usize, step: &Step, decoded: Result<(), Fault>) {
+        if let Err(fault) = decoded {
+            let notes = Notes { reason: Some(fault.message.to_string()), facts: Vec::new() };
+            self.note(n, Decision::Faulted, Duration::ZERO, notes);
+            return;
+        }
+        let shadow = Shadow::request(&self.x, step);
+        if let Some(place) = self.shadows.get_mut(n) {
+            *place = Some(shadow);
+        }
+    }
+
+    /// A change by pointer leaves nothing decoded: what is below reads the request as it is now.
+    fn read_again(&mut self) -> Result<(), Fault> {
+        if !matches!(self.x.request.body, Body::Unread) || self.x.request.head.object_at.is_some() {
+            return Ok(());
+        }
+        let pipeline = self.x.plan.pipelines.get(self.pipeline);
+        match pipeline.is_some_and(|pipeline| pipeline.needs.has(crate::Needs::BODY)) {
+            true => weir_dialect::decode(&mut self.x.request),
+            false => weir_dialect::read_head(&mut self.x.request),
+        }
+    }
+
+    /// The whole reply in [`Exchange::reply`] up through the steps above `from` that take part.
     pub(crate) async fn up(&mut self, steps: &[Step], from: usize) -> Result<(), Refusal> {
         for (n, step) in steps.iter().enumerate().take(from).rev() {
             if !step.declares.reads_reply {
                 continue;
             }
-            self.decode_reply()?;
-            if step.mode == Mode::Shadow {
+            if let Some(Some(_)) = self.shadows.get(n) {
+                // What a shadow cannot read is its own trouble.
+                let read = self.decode_reply();
+                let reply = self.x.reply.clone().filter(|_| read.is_ok());
                 if let Some(Some(shadow)) = self.shadows.get_mut(n) {
-                    shadow.reply(&self.x, step);
+                    shadow.reply(&self.x, reply, step);
                 }
-                continue;
+            } else if self.is_in(n) {
+                self.decode_reply()?;
+                self.reply_hook(n, step).await?;
             }
-            if !self.entered.get(n).copied().unwrap_or(false) {
-                continue;
-            }
-            self.reply_hook(n, step).await?;
         }
         Ok(())
     }
@@ -215,15 +267,18 @@ impl Run {
         if step.whens.is_empty() {
             return Ok(true);
         }
-        for When { expression: when, params } in &step.whens {
-            self.x.params = Arc::clone(params);
-            if when.reads().meets(Reads::BODY | Reads::TOKENS) {
-                weir_dialect::decode(&mut self.x.request).map_err(|fault| fault.message.to_string())?;
+        for When { expression: when, params, shared } in &step.whens {
+            match shared.and_then(|n| self.decided.get(n).copied().flatten()) {
+                Some(true) => continue,
+                Some(false) => return Ok(false),
+                None => {}
             }
-            match when.eval_bool(&self.x.view(), &*self.x.plan.services) {
-                Ok(true) => {}
-                Ok(false) => return Ok(false),
-                Err(fault) => return Err(format!("when: {fault}")),
+            let holds = holds(&mut self.x, when, params)?;
+            if let Some(known) = shared.and_then(|n| self.decided.get_mut(n)) {
+                *known = Some(holds);
+            }
+            if !holds {
+                return Ok(false);
             }
         }
         Ok(true)
@@ -278,7 +333,7 @@ impl Run {
             return;
         }
         self.x.trace.outcome = outcome;
-        self.x.trace.timings.done = Some(self.x.elapsed());
+        self.done();
         let plan = self.plan();
         let Some(pipeline) = plan.pipelines.get(self.pipeline) else { return };
         for (n, step) in pipeline.steps.iter().enumerate() {
@@ -286,7 +341,7 @@ impl Run {
                 let (decision, took, notes) = shadow.finish(step);
                 self.note(n, decision, took, notes);
             }
-            if !self.entered.get(n).copied().unwrap_or(false) {
+            if self.kept.get(n).is_none_or(|kept| kept.part == Part::None) {
                 continue;
             }
             let mut notes = Notes::default();
@@ -296,7 +351,7 @@ impl Run {
             self.note(n, Decision::NotReached, Duration::ZERO, notes);
         }
         for (n, step) in pipeline.steps.iter().enumerate() {
-            if step.verb == weir_message::Verb::Observe && step.mode != Mode::Off {
+            if step.verb == Verb::Observe && step.mode != Mode::Off {
                 let mut notes = Notes::default();
                 if let Some(visit) = self.visit(n, step, &mut notes) {
                     step.stage.record(visit);
@@ -308,21 +363,39 @@ impl Run {
         gateway.sink.ended(&self.x);
     }
 
-    /// Waits for shadows that still decide, so that the record is whole. Bounded by their own timeouts.
-    pub(crate) async fn settle_shadows(&mut self) {
-        for shadow in self.shadows.iter_mut().flatten() {
-            shadow.settle().await;
+    /// Notes when all was done for the client.
+    fn done(&mut self) {
+        if self.x.trace.timings.done.is_none() {
+            self.x.trace.timings.done = Some(self.x.elapsed());
+        }
+    }
+
+    /// Ends the request once its shadows have decided. The reply waits for that only where the sink says so.
+    pub(crate) async fn end(mut self: Box<Self>, outcome: Outcome) {
+        self.done();
+        if !self.shadows.iter_mut().flatten().any(Shadow::is_busy) {
+            return self.finish(outcome);
+        }
+        let waits = self.x.gateway.sink.waits_for_shadows();
+        let settled = async move {
+            for shadow in self.shadows.iter_mut().flatten() {
+                shadow.settle().await;
+            }
+            self.finish(outcome);
+        };
+        match waits {
+            true => settled.await,
+            false => drop(tokio::spawn(settled)),
         }
     }
 }
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if !self.ended && self.x.trace.attempts.last().is_some_and(|attempt| attempt.cause.is_none()) {
-            // The client left while a provider worked: what it was sent is booked.
-            let usage =
-                Usage { input: crate::settle::input_tokens(&self.x), counted: true, ..Usage::default() };
-            self.settle_attempt(usage, Some(Cause::Cancelled));
+        if !self.ended && self.is_sent {
+            // The client left while a provider worked: that it read the request is booked.
+            let usage = crate::settle::estimated(&self.x, false, 0);
+            self.settle_attempt(Some(usage), Some(Cause::Cancelled));
         }
         self.finish(Outcome::Cancelled);
     }
@@ -330,9 +403,31 @@ impl Drop for Run {
 
 /// Sets what a stage sees of its own place.
 pub(crate) fn set_scene(x: &mut Exchange, step: &Step) {
-    x.params = Arc::clone(&step.params);
+    set_params(x, &step.params);
     x.stage = Arc::clone(&step.name);
-    x.below = step.below;
+    if step.verb == Verb::Cache {
+        x.below = step.below.of(x);
+    }
+}
+
+/// Sets what expressions read as `params`. Most stages share theirs.
+fn set_params(x: &mut Exchange, params: &Arc<serde_json::Value>) {
+    if !Arc::ptr_eq(&x.params, params) {
+        x.params = Arc::clone(params);
+    }
+}
+
+/// Whether a condition holds for the request as it is now.
+pub(crate) fn holds(
+    x: &mut Exchange,
+    when: &Expression,
+    params: &Arc<serde_json::Value>,
+) -> Result<bool, String> {
+    set_params(x, params);
+    if when.reads().meets(Reads::BODY | Reads::TOKENS) {
+        weir_dialect::decode(&mut x.request).map_err(|fault| fault.message.to_string())?;
+    }
+    when.eval_bool(&x.view(), &*x.plan.services).map_err(|fault| format!("when: {fault}"))
 }
 
 /// A denial as the policy wants it to read, with the stage's name.
@@ -365,7 +460,24 @@ pub(crate) async fn within(
     }
 }
 
-/// The request as an expression of a pipeline's `when` sees it: decoded if the expression reads the body.
+/// A stream hook's future within its time.
+pub(crate) async fn within_flow(
+    clock: &dyn crate::Clock,
+    timeout: Duration,
+    flow: Flow<'_>,
+) -> StreamVerdict {
+    match flow {
+        Flow::Done(verdict) => verdict,
+        Flow::Wait(future) => match select(future, clock.sleep(timeout)).await {
+            Either::Left((verdict, _)) => verdict,
+            Either::Right(_) => {
+                StreamVerdict::Fault(format!("no decision within {} ms", timeout.as_millis()))
+            }
+        },
+    }
+}
+
+/// Whether a pipeline takes the request, decoded if its `when` reads the body.
 pub(crate) fn matches(plan: &Plan, pipeline: &Pipeline, x: &mut Exchange) -> Result<bool, Fault> {
     let Some(when) = &pipeline.when else { return Ok(true) };
     if when.reads().meets(Reads::BODY | Reads::TOKENS) {
@@ -378,9 +490,4 @@ pub(crate) fn matches(plan: &Plan, pipeline: &Pipeline, x: &mut Exchange) -> Res
         )
         .detail(fault.to_string())
     })
-}
-
-/// What the client sent, kept for stages that compare.
-pub(crate) fn original(request: &Request) -> Arc<Request> {
-    Arc::new(request.clone())
 }

@@ -1,23 +1,23 @@
 //! Stages in shadow: they decide on a copy, say what they would have done, hold nothing and change nothing.
 
 use crate::plan::Step;
-use crate::run::set_scene;
-use crate::{Exchange, Hook, Notes, Slot, Stage, Verdict, Visit};
+use crate::run::{set_scene, within, within_flow};
+use crate::{Ask, Exchange, Hook, Notes, Route, Slot, Stage, StreamVerdict, Streaming, Verdict, Visit};
 use futures::channel::oneshot;
 use futures::future::{BoxFuture, FutureExt};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
-use weir_message::{Decision, Reply};
+use tokio::sync::mpsc;
+use weir_message::{Decision, Event, Reply};
 use weir_state::Space;
 
+/// How far a stream may run ahead of a shadow that looks at it, in bytes. A slower shadow learns no more.
+const AHEAD_LIMIT: usize = 1 << 20;
+
 /// A shadowed stage's own copy of a request, and what it would have done.
-pub(crate) struct Shadow {
-    state: State,
-    decision: Decision,
-    took: Duration,
-    notes: Notes,
-}
+pub(crate) struct Shadow(State);
 
 enum State {
     /// The hook is done; its copy is at rest.
@@ -28,14 +28,13 @@ enum State {
     Gone,
 }
 
-/// What a shadow works on.
+/// What a shadow works on, and what it would have done so far.
 struct Copy {
     x: Exchange,
     slot: Slot,
     notes: Notes,
-    verdict: Verdict,
+    decision: Decision,
     took: Duration,
-    edited: bool,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -51,111 +50,141 @@ impl Shadow {
             x: x.clone(),
             slot: None,
             notes: Notes::default(),
-            verdict: Verdict::Continue,
+            decision: Decision::NotReached,
             took: Duration::ZERO,
-            edited: false,
         });
         copy.x.space = Space::Shadow;
         set_scene(&mut copy.x, step);
-        let mut shadow = Self {
-            state: State::Gone,
-            decision: Decision::NotReached,
-            took: Duration::ZERO,
-            notes: Notes::default(),
-        };
-        shadow.start(copy, Arc::clone(&step.stage), Which::Request);
+        let mut shadow = Self(State::Gone);
+        let (stage, timeout) = (Arc::clone(&step.stage), step.timeout);
+        shadow.start(async move { Some(hooked(copy, &*stage, timeout, Which::Request).await) }.boxed());
         shadow
     }
 
-    /// Runs the reply hook on a copy of the reply, if the request hook is done.
-    pub(crate) fn reply(&mut self, x: &Exchange, step: &Step) {
-        self.poll();
-        if let State::Rest(mut copy) = std::mem::replace(&mut self.state, State::Gone) {
-            copy.x.reply = x.reply.clone();
-            copy.x.trace.clone_from(&x.trace);
-            self.start(copy, Arc::clone(&step.stage), Which::Reply);
-        }
-    }
-
-    /// What handles a stream's events for the shadowed stage, if its request hook is done.
-    pub(crate) fn stream(&mut self, step: &Step) -> Option<Box<dyn crate::StreamStage>> {
-        self.poll();
-        let State::Rest(copy) = &mut self.state else { return None };
-        let Copy { x, slot, notes, .. } = &mut **copy;
-        step.stage.stream(Visit { exchange: x, slot, notes })
-    }
-
-    /// Waits until the hook under way is done.
-    pub(crate) async fn settle(&mut self) {
-        if let State::Busy(receiver) = &mut self.state {
-            match receiver.await {
-                Ok(copy) => self.rest(copy),
-                Err(_) => self.state = State::Gone,
+    /// Runs the reply hook on a copy of this reply, once the request hook is done.
+    pub(crate) fn reply(&mut self, x: &Exchange, reply: Option<Reply>, step: &Step) {
+        let state = std::mem::replace(&mut self.0, State::Gone);
+        let (stage, timeout) = (Arc::clone(&step.stage), step.timeout);
+        let trace = x.trace.clone();
+        self.start(
+            async move {
+                let mut copy = state.rested().await?;
+                if copy.is_out() {
+                    return Some(copy);
+                }
+                copy.x.reply = reply;
+                copy.x.trace = trace;
+                Some(hooked(copy, &*stage, timeout, Which::Reply).await)
             }
+            .boxed(),
+        );
+    }
+
+    /// Lets the stage handle copies of a stream's events, in a task of its own.
+    pub(crate) fn stream(&mut self, step: &Step) -> Option<Copies> {
+        debug_assert!(step.declares.streaming == Streaming::Events);
+        let state = std::mem::replace(&mut self.0, State::Gone);
+        if let State::Gone = state {
+            return None;
         }
+        let (copies, incoming) = mpsc::unbounded_channel();
+        let ahead = Arc::new(AtomicUsize::new(0));
+        let (sender, receiver) = oneshot::channel();
+        let (stage, timeout, behind) = (Arc::clone(&step.stage), step.timeout, Arc::clone(&ahead));
+        tokio::spawn(async move {
+            if let Some(copy) = state.rested().await {
+                let copy = streamed(copy, &*stage, timeout, incoming, &behind).await;
+                drop(sender.send(copy));
+            }
+        });
+        self.0 = State::Busy(receiver);
+        Some(Copies { copies, ahead })
+    }
+
+    /// Whether a hook is still under way.
+    pub(crate) fn is_busy(&mut self) -> bool {
+        self.poll();
+        matches!(self.0, State::Busy(_))
+    }
+
+    /// Waits until the hook under way is done; its own timeout bounds that.
+    pub(crate) async fn settle(&mut self) {
+        let state = std::mem::replace(&mut self.0, State::Gone);
+        self.0 = state.rested().await.map_or(State::Gone, State::Rest);
     }
 
     /// What it would have done, all told; its `end` hook runs on the copy.
     pub(crate) fn finish(&mut self, step: &Step) -> (Decision, Duration, Notes) {
         self.poll();
-        if let State::Rest(copy) = &mut self.state {
-            let Copy { x, slot, notes, .. } = &mut **copy;
-            step.stage.end(Visit { exchange: x, slot, notes });
-            self.notes.facts.append(&mut copy.notes.facts);
-        }
-        (self.decision, self.took, std::mem::take(&mut self.notes))
+        let State::Rest(copy) = &mut self.0 else {
+            return (Decision::NotReached, Duration::ZERO, Notes::default());
+        };
+        let Copy { x, slot, notes, decision, took } = &mut **copy;
+        step.stage.end(Visit { exchange: x, slot, notes });
+        (*decision, *took, std::mem::take(notes))
     }
 
-    fn start(&mut self, copy: Box<Copy>, stage: Arc<dyn Stage>, which: Which) {
-        let mut work: BoxFuture<'static, Box<Copy>> = Box::pin(run(copy, stage, which));
-        // Most hooks are done at once; only those that wait get a task of their own.
+    /// Begins a hook's work. Most is done at once; only what waits gets a task of its own.
+    fn start(&mut self, mut work: BoxFuture<'static, Option<Box<Copy>>>) {
         if let Poll::Ready(copy) = work.poll_unpin(&mut Context::from_waker(Waker::noop())) {
-            return self.rest(copy);
+            self.0 = copy.map_or(State::Gone, State::Rest);
+            return;
         }
         let (sender, receiver) = oneshot::channel();
         tokio::spawn(async move {
-            let copy = work.await;
-            drop(sender.send(copy));
+            if let Some(copy) = work.await {
+                drop(sender.send(copy));
+            }
         });
-        self.state = State::Busy(receiver);
+        self.0 = State::Busy(receiver);
     }
 
     fn poll(&mut self) {
-        if let State::Busy(receiver) = &mut self.state {
+        if let State::Busy(receiver) = &mut self.0 {
             match receiver.try_recv() {
-                Ok(Some(copy)) => self.rest(copy),
+                Ok(Some(copy)) => self.0 = State::Rest(copy),
                 Ok(None) => {}
-                Err(_) => self.state = State::Gone,
+                Err(_) => self.0 = State::Gone,
             }
         }
     }
+}
 
-    fn rest(&mut self, mut copy: Box<Copy>) {
-        let decision = match &copy.verdict {
-            Verdict::Continue if copy.edited => Decision::Edited,
-            Verdict::Continue => Decision::Passed,
-            Verdict::Answer(_) => Decision::Answered,
-            Verdict::Deny(denial) => {
-                self.notes.reason.get_or_insert_with(|| denial.message.to_string());
-                Decision::Denied
-            }
-            Verdict::Fault(reason) => {
-                self.notes.reason.get_or_insert_with(|| reason.clone());
-                Decision::Faulted
-            }
-        };
-        self.decision = self.decision.max(decision);
-        self.took += copy.took;
-        self.notes.reason = self.notes.reason.take().or(copy.notes.reason.take());
-        self.notes.facts.append(&mut copy.notes.facts);
-        self.state = State::Rest(copy);
+impl State {
+    async fn rested(self) -> Option<Box<Copy>> {
+        match self {
+            State::Rest(copy) => Some(copy),
+            State::Busy(receiver) => receiver.await.ok(),
+            State::Gone => None,
+        }
     }
 }
 
-async fn run(mut copy: Box<Copy>, stage: Arc<dyn Stage>, which: Which) -> Box<Copy> {
-    let before = copy.x.now();
+impl Copy {
+    /// Whether the stage would take no part in the reply: it denied, or could not decide.
+    fn is_out(&self) -> bool {
+        matches!(self.decision, Decision::Denied | Decision::Faulted | Decision::FaultSkipped)
+    }
+
+    fn said(&mut self, verdict: Verdict, edited: bool) {
+        let (decision, reason) = match verdict {
+            Verdict::Continue if edited => (Decision::Edited, None),
+            Verdict::Continue => (Decision::Passed, None),
+            Verdict::Answer(_) => (Decision::Answered, None),
+            Verdict::Deny(denial) => (Decision::Denied, Some(denial.message.to_string())),
+            Verdict::Fault(reason) => (Decision::Faulted, Some(reason)),
+        };
+        self.decision = self.decision.max(decision);
+        self.notes.reason = self.notes.reason.take().or(reason);
+    }
+}
+
+/// Runs a hook on the copy.
+async fn hooked(mut copy: Box<Copy>, stage: &dyn Stage, timeout: Duration, which: Which) -> Box<Copy> {
+    let clock = Arc::clone(&copy.x.gateway.clock);
+    let before = clock.now();
     let edits = edits(&copy.x);
-    let said = {
+    let verdict = {
         let Copy { x, slot, notes, .. } = &mut *copy;
         let visit = Visit { exchange: x, slot, notes };
         let hook = match which {
@@ -164,15 +193,91 @@ async fn run(mut copy: Box<Copy>, stage: Arc<dyn Stage>, which: Which) -> Box<Co
         };
         match hook {
             Hook::Done(verdict) => verdict,
-            Hook::Wait(future) => future.await,
+            Hook::Wait(future) => within(&*clock, timeout, future).await,
         }
     };
-    copy.verdict = said;
-    copy.took = copy.x.now().saturating_sub(before);
-    copy.edited = self::edits(&copy.x) > edits;
+    copy.took += clock.now().saturating_sub(before);
+    let edited = self::edits(&copy.x) > edits;
+    copy.said(verdict, edited);
+    if which == Which::Request
+        && let Some(route) = stage.route()
+        && let Some(target) = would_try(&copy.x, route)
+    {
+        copy.notes.fact("target", target);
+    }
+    copy
+}
+
+/// Where a shadowed route would have sent the request first.
+fn would_try(x: &Exchange, route: &dyn Route) -> Option<String> {
+    let pick = route.next(Ask {
+        request: &x.request,
+        attempts: &[],
+        last_target: None,
+        routed: x.routed.as_deref(),
+        models: x.plan.models(),
+        depth: 0,
+        dice: x.dice,
+        allows: &|_| true,
+    })?;
+    Some(format!("{}/{}", pick.target.provider.name, pick.target.model_for(&x.request)))
+}
+
+/// Shows the events of a stream to the stage as they come. Only a stream that ended as it should is finished.
+async fn streamed(
+    mut copy: Box<Copy>,
+    stage: &dyn Stage,
+    timeout: Duration,
+    mut incoming: mpsc::UnboundedReceiver<Option<Event>>,
+    ahead: &AtomicUsize,
+) -> Box<Copy> {
+    if copy.is_out() {
+        return copy;
+    }
+    let clock = Arc::clone(&copy.x.gateway.clock);
+    let Copy { x, slot, notes, .. } = &mut *copy;
+    let Some(mut events) = stage.stream(Visit { exchange: x, slot, notes }) else { return copy };
+    let (mut verdict, mut edited, mut out) = (StreamVerdict::Continue, false, Vec::new());
+    while let Some(event) = incoming.recv().await {
+        let before = clock.now();
+        match event {
+            Some(event) => {
+                ahead.fetch_sub(event.raw.len(), Ordering::Relaxed);
+                verdict = within_flow(&*clock, timeout, events.event(event, &mut out)).await;
+            }
+            None => verdict = within_flow(&*clock, timeout, events.finish(&mut out)).await,
+        }
+        edited |= out.iter().any(Event::is_edited);
+        out.clear();
+        copy.took += clock.now().saturating_sub(before);
+        if !matches!(verdict, StreamVerdict::Continue) {
+            break;
+        }
+    }
+    events.notes(&mut copy.notes);
+    copy.said(verdict.into(), edited);
     copy
 }
 
 fn edits(x: &Exchange) -> u32 {
     x.request.edits() + x.reply.as_ref().map_or(0, Reply::edits)
+}
+
+/// Where the executor puts copies of a stream's events for a shadow. Dropped before [`Copies::finish`], the stream was cut.
+pub(crate) struct Copies {
+    copies: mpsc::UnboundedSender<Option<Event>>,
+    ahead: Arc<AtomicUsize>,
+}
+
+impl Copies {
+    /// Shows an event; `false` if the shadow learns no more.
+    pub(crate) fn show(&self, event: &Event) -> bool {
+        let before = self.ahead.fetch_add(event.raw.len(), Ordering::Relaxed);
+        before <= AHEAD_LIMIT && self.copies.send(Some(event.clone())).is_ok()
+    }
+
+    /// The stream ended as it should.
+    pub(crate) fn finish(self) {
+        drop(self.copies.send(None));
+    }
 }

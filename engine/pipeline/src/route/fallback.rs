@@ -1,6 +1,6 @@
 //! A ladder: the first child that works, in written order.
 
-use super::{Ask, Child, Models, Pick, Route, Target};
+use super::{Ask, Child, Models, Pick, Reaches, Route, Target};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Attempt, Cause, StatusSet};
@@ -59,6 +59,10 @@ impl Route for Fallback {
 
     fn deadline(&self) -> Option<Duration> {
         self.deadline
+    }
+
+    fn reaches(&self) -> Reaches {
+        self.children.iter().map(|child| child.child.reaches()).max().unwrap_or(Reaches::Named)
     }
 
     fn targets(&self, models: &Models) -> Vec<Arc<Target>> {

@@ -8,6 +8,8 @@ pub use fallback::{Fallback, FallbackChild, Retry};
 pub use weighted::Weighted;
 
 use crate::Provider;
+use crate::fingerprint;
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_catalog::Price;
@@ -29,6 +31,8 @@ pub struct Target {
     pub context: Option<u64>,
     /// Whether it may be tried now; shared with other revisions.
     pub breaker: Arc<Breaker>,
+    /// `x-weir-target`, where the name of the upstream model is known at load.
+    pub(crate) shown: Option<HeaderValue>,
 }
 
 impl Target {
@@ -55,8 +59,7 @@ pub struct Ask<'a> {
     pub depth: usize,
     /// A number that is the same for this request and route however often asked.
     pub dice: u64,
-    /// Whether a target may be asked now: its breaker is closed and it is not cooling down. A route that gets a yes picks that
-    /// target: the yes may be the one probe of a breaker that would close.
+    /// Whether a target may be asked now: its breaker is closed, or may be probed, and it is not cooling down.
     pub allows: &'a dyn Fn(&Target) -> bool,
 }
 
@@ -82,8 +85,25 @@ pub trait Route: Send + Sync {
         None
     }
 
-    /// Every target that may ever be chosen: for fingerprints, explanations and checks.
+    /// Every target that may ever be chosen: for fingerprints, explanations and checks. Of no models, those that it names
+    /// itself.
     fn targets(&self, models: &Models) -> Vec<Arc<Target>>;
+
+    /// Which models of the plan it may lead to besides those that it names itself.
+    fn reaches(&self) -> Reaches {
+        Reaches::Any
+    }
+}
+
+/// Which models of the plan a route may lead to besides those that it names itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Reaches {
+    /// None.
+    Named,
+    /// The one that the request asks for.
+    Requested,
+    /// Any: it is worked out per request.
+    Any,
 }
 
 /// Where a route may lead: to a target, or on to another route.
@@ -119,6 +139,15 @@ impl Child {
         Some(pick)
     }
 
+    /// Which models it may lead to besides those that it names itself.
+    pub(crate) fn reaches(&self) -> Reaches {
+        match self {
+            Child::Target(_) => Reaches::Named,
+            Child::Route(route) => route.reaches(),
+            Child::Requested => Reaches::Requested,
+        }
+    }
+
     /// Every target that it may lead to; for [`Child::Requested`] those of all models.
     pub(crate) fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
         match self {
@@ -132,29 +161,47 @@ impl Child {
 /// The models of a plan by name: exactly, then by the longest pattern (`gpt-5*`).
 #[derive(Clone, Default)]
 pub struct Models {
-    exact: ahash::AHashMap<Arc<str>, Arc<dyn Route>>,
-    patterns: Vec<(Arc<str>, Arc<dyn Route>)>,
+    exact: ahash::AHashMap<Arc<str>, Known>,
+    patterns: Vec<(Arc<str>, Known)>,
+}
+
+/// A model: where it leads, and the fingerprint of that.
+#[derive(Clone)]
+struct Known {
+    route: Arc<dyn Route>,
+    print: [u8; 32],
 }
 
 impl Models {
     /// Adds a model; a name that ends in `*` is a pattern.
     pub fn insert(&mut self, name: &str, route: Arc<dyn Route>) {
+        let print = fingerprint::targets(&route.targets(&Models::default()));
+        let known = Known { route, print };
         match name.strip_suffix('*') {
             Some(prefix) => {
-                self.patterns.push((prefix.into(), route));
+                self.patterns.push((prefix.into(), known));
                 self.patterns.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
             }
             None => {
-                self.exact.insert(name.into(), route);
+                self.exact.insert(name.into(), known);
             }
         }
     }
 
+    fn known(&self, name: &str) -> Option<&Known> {
+        self.exact.get(name).or_else(|| {
+            self.patterns.iter().find(|(prefix, _)| name.starts_with(&**prefix)).map(|(_, known)| known)
+        })
+    }
+
     /// The route of a model.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Route>> {
-        self.exact.get(name).or_else(|| {
-            self.patterns.iter().find(|(prefix, _)| name.starts_with(&**prefix)).map(|(_, route)| route)
-        })
+        self.known(name).map(|known| &known.route)
+    }
+
+    /// What a model leads to, as a fingerprint.
+    pub(crate) fn print(&self, name: &str) -> [u8; 32] {
+        self.known(name).map_or([0; 32], |known| known.print)
     }
 
     /// The names that are no patterns, sorted.
@@ -164,9 +211,9 @@ impl Models {
         names
     }
 
-    /// All names and patterns with their routes.
+    /// All names and patterns with their routes, in no stated order.
     pub fn iter(&self) -> impl Iterator<Item = (String, &Arc<dyn Route>)> {
-        let exact = self.exact.iter().map(|(name, route)| (name.to_string(), route));
-        exact.chain(self.patterns.iter().map(|(prefix, route)| (format!("{prefix}*"), route)))
+        let exact = self.exact.iter().map(|(name, known)| (name.to_string(), &known.route));
+        exact.chain(self.patterns.iter().map(|(prefix, known)| (format!("{prefix}*"), &known.route)))
     }
 }

@@ -1,6 +1,6 @@
 //! A choice by weight.
 
-use super::{Ask, Child, Models, Pick, Route, Target};
+use super::{Ask, Child, Models, Pick, Reaches, Route, Target};
 use std::sync::Arc;
 use weir_message::{Cause, StatusSet};
 
@@ -52,10 +52,9 @@ impl Route for Weighted {
         {
             return None;
         }
-        // Another level of nesting throws other dice.
-        let dice = ask.dice.rotate_left(u32::try_from(ask.depth * 17 % 64).unwrap_or(0)) >> 1;
         let mut taken = Vec::new();
-        while let Some((n, child)) = self.draw(dice, &taken) {
+        // Another level of nesting, and each further draw, throws other dice.
+        while let Some((n, child)) = self.draw(thrown(ask.dice, ask.depth, taken.len()), &taken) {
             if let Some(pick) = child.next(n, ask) {
                 return Some(pick);
             }
@@ -64,7 +63,20 @@ impl Route for Weighted {
         None
     }
 
+    fn reaches(&self) -> Reaches {
+        self.children.iter().map(|(_, child)| child.reaches()).max().unwrap_or(Reaches::Named)
+    }
+
     fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
         self.children.iter().flat_map(|(_, child)| child.targets(models)).collect()
     }
+}
+
+/// The request's dice for one draw of one level (SplitMix64, Steele et al. 2014).
+fn thrown(dice: u64, depth: usize, draw: usize) -> u64 {
+    let turn = (depth as u64) << 16 | draw as u64;
+    let mut z = dice.wrapping_add(turn.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15));
+    z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    z ^ (z >> 31)
 }
