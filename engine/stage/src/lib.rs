@@ -12,6 +12,8 @@ mod per;
 mod reference;
 mod registry;
 mod route;
+#[cfg(test)]
+mod testing;
 mod transform;
 
 pub use observe::Metrics;

@@ -184,3 +184,36 @@ fn values(def: &Value) -> Vec<(String, String)> {
     out.extend(plain.filter_map(|one| Some((one.as_str()?.to_owned(), String::new()))));
     out
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::wrongs;
+
+    #[test]
+    fn every_built_in_has_an_example_that_loads() {
+        for builtin in BUILTINS {
+            let head = head(builtin.source);
+            let (_, example) =
+                head.split_once("```yaml\n").unwrap_or_else(|| panic!("{} has no example", builtin.name));
+            let (example, _) = example.split_once("```").unwrap();
+            assert!(example.contains(&format!("- {}: {}", builtin.verb, builtin.name)), "{example}");
+            let found = wrongs(example);
+            let needs_model = std::env::var_os("WEIR_MODELS").is_some_and(|value| value == "none");
+            assert!(found.is_empty() || needs_model && found.contains("missing-model"), "{example}\n{found}");
+        }
+    }
+
+    #[test]
+    fn every_setting_is_described() {
+        let page = reference();
+        for line in page.lines().filter(|line| line.starts_with("| `")) {
+            assert!(!line.ends_with("|  |"), "{line}");
+        }
+        for part in
+            ["## `guard: rate`", "| `ttl` | duration, such as", "| `per` | CEL | required |", "`Leads`"]
+        {
+            assert!(page.contains(part), "{part}\n{page}");
+        }
+    }
+}

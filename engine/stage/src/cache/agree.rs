@@ -370,7 +370,8 @@ impl Features {
         for (n, raw) in tokens.iter().enumerate() {
             let ends = raw.ends_with(['.', '!', '?', ':']);
             let token = raw.trim_matches(|c: char| !c.is_alphanumeric() && !"$€£¥%°#+-<>/_@".contains(c));
-            let token = token.trim_end_matches(['-', '/', '+']);
+            let is_sign = !token.chars().any(char::is_alphanumeric);
+            let token = if is_sign { token } else { token.trim_end_matches(['-', '/', '+']) };
             let starts_sentence = std::mem::replace(&mut begins, ends);
             if token.is_empty() {
                 continue;

@@ -208,7 +208,7 @@ impl Looking<'_> {
             lead,
             vector: None,
         };
-        Mind::Miss(pending).put(visit.slot);
+        Mind::Miss(Box::new(pending)).put(visit.slot);
     }
 }
 
@@ -216,4 +216,173 @@ impl Looking<'_> {
 pub(super) fn not_cached() -> Verdict {
     let message = Cow::Borrowed("only a cached reply was asked for, and there is none");
     Verdict::Deny(Box::new(Denial { status: 504, ..Denial::new(ErrorCode::NoTarget, message) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::json;
+    use std::time::Duration;
+
+    const EVERYONE: &str = "- cache: exact\n  with: { per: everyone, ttl: 10m }";
+
+    #[tokio::test]
+    async fn the_same_request_again_is_a_hit_and_spends_nothing() {
+        let world = World::new(EVERYONE);
+        let first = world.send(chat("hi")).await;
+        assert_eq!((first.header("x-weir-cache"), first.text().as_str()), ("miss", "echo: hi"));
+        world.pass(Duration::from_secs(7));
+        let again = json!({ "messages": [{ "content": "hi", "role": "user" }], "model": "fast", "user": "u", "metadata": { "a": "b" } });
+        let second = world.send(again).await;
+        assert_eq!((second.header("x-weir-cache"), second.text()), ("hit", first.text()));
+        assert_eq!(second.header("age"), "7");
+        assert_eq!(world.last().usage.total(), 0);
+        assert_eq!(world.calls().len(), 1);
+        world.pass(Duration::from_secs(600));
+        assert_eq!(world.send(chat("hi")).await.header("x-weir-cache"), "miss");
+    }
+
+    #[tokio::test]
+    async fn what_changes_the_answer_is_a_miss() {
+        let world = World::new("- cache: exact\n  with: { per: caller.team, ttl: 10m }");
+        world.send_as(Some("web"), &[], chat("hi")).await;
+        let mut warm = chat("hi");
+        warm["temperature"] = json!(0.5);
+        let mut turns = chat("hi");
+        turns["messages"] =
+            json!([{ "role": "system", "content": "be brief" }, { "role": "user", "content": "hi" }]);
+        let mut tools = chat("hi");
+        tools["tools"] = json!([{ "type": "function", "function": { "name": "f" } }]);
+        let mut model = chat("hi");
+        model["model"] = json!("claude");
+        for (team, body) in [
+            ("web", warm),
+            ("web", turns),
+            ("web", tools),
+            ("web", model),
+            ("web", chat("ho")),
+            ("ops", chat("hi")),
+        ] {
+            let got = world.send_as(Some(team), &[], body.clone()).await;
+            assert_eq!(got.header("x-weir-cache"), "miss", "{team} {body}");
+        }
+        assert_eq!(world.send_as(Some("web"), &[], chat("hi")).await.header("x-weir-cache"), "hit");
+    }
+
+    #[tokio::test]
+    async fn a_changed_stage_below_is_a_miss_and_an_observer_is_not() {
+        let world = World::new(EVERYONE);
+        world.send(chat("hi")).await;
+        world.reload(&format!("{EVERYONE}\n- observe: metrics"));
+        assert_eq!(world.send(chat("hi")).await.header("x-weir-cache"), "hit");
+        world.reload(&format!("{EVERYONE}\n- transform: json\n  with: {{ set: {{ /seed: 1 }} }}"));
+        assert_eq!(world.send(chat("hi")).await.header("x-weir-cache"), "miss");
+    }
+
+    #[tokio::test]
+    async fn streams_are_stored_and_sent_as_the_client_asks() {
+        let world = World::new(EVERYONE);
+        let mut stream = chat("hi there you");
+        stream["stream"] = json!(true);
+        let first = world.send(stream.clone()).await;
+        assert_eq!((first.header("x-weir-cache"), first.text().as_str()), ("miss", "echo: hi there you"));
+        let whole = world.send(chat("hi there you")).await;
+        assert_eq!((whole.header("x-weir-cache"), whole.text()), ("hit", first.text()));
+        let streamed = world.send(stream).await;
+        assert_eq!((streamed.header("x-weir-cache"), streamed.text()), ("hit", first.text()));
+        assert!(streamed.body.ends_with("data: [DONE]\n\n"), "{}", streamed.body);
+        assert_eq!(world.calls().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn errors_and_truncated_replies_are_not_stored() {
+        let world = World::new(EVERYONE);
+        for (model, tokens) in [("broken", 100), ("fast", 1)] {
+            for stream in [false, true] {
+                let body = json!({ "model": model, "max_tokens": tokens, "stream": stream, "messages": [{ "role": "user", "content": "a b c d" }] });
+                for _ in 0..2 {
+                    let got = world.send(body.clone()).await;
+                    assert_ne!(got.header("x-weir-cache"), "hit", "{body}");
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn equal_misses_at_once_become_one_call() {
+        let world = World::new(EVERYONE);
+        let all = futures::future::join_all((0..8).map(|_| world.send(chat("hi")))).await;
+        assert!(all.iter().all(|got| got.text() == "echo: hi"));
+        assert_eq!(all.iter().filter(|got| got.header("x-weir-cache") == "hit").count(), 7);
+        assert_eq!(world.calls().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_leader_sends_the_others_on_their_own() {
+        let world = World::new(EVERYONE);
+        let mut body = chat("hi");
+        body["model"] = json!("broken");
+        let all = futures::future::join_all((0..3).map(|_| world.send(body.clone()))).await;
+        assert!(all.iter().all(|got| got.status == 502), "{all:?}");
+    }
+
+    #[tokio::test]
+    async fn a_client_may_say_how_if_the_policy_lets_it() {
+        let world = World::new("- cache: exact\n  with: { per: everyone, honour_cache_control: true }");
+        let control = async |value: &str| world.send_as(None, &[("cache-control", value)], chat("hi")).await;
+        assert_eq!(control("only-if-cached").await.status, 504);
+        assert_eq!(control("no-store").await.header("x-weir-cache"), "bypass");
+        assert_eq!(control("").await.header("x-weir-cache"), "miss");
+        assert_eq!(control("only-if-cached").await.header("x-weir-cache"), "hit");
+        assert_eq!(control("no-cache").await.header("x-weir-cache"), "bypass");
+        world.pass(Duration::from_secs(20));
+        assert_eq!(control("max-age=10").await.header("x-weir-cache"), "miss");
+        assert_eq!(control("max-age=10").await.header("x-weir-cache"), "hit");
+        let world = World::new(EVERYONE);
+        world.send(chat("hi")).await;
+        let got = world.send_as(None, &[("cache-control", "no-cache")], chat("hi")).await;
+        assert_eq!(got.header("x-weir-cache"), "hit");
+    }
+
+    #[tokio::test]
+    async fn a_shadow_says_that_it_would_have_hit_and_touches_nothing() {
+        let world = World::new(&format!("{EVERYONE}\n  mode: shadow"));
+        for hit in [false, true] {
+            let got = world.send(chat("hi")).await;
+            assert_eq!((got.status, got.header("x-weir-cache")), (200, ""));
+            let last = world.last();
+            let decision = last.trace.stage("exact").unwrap().decision.name();
+            assert_eq!(decision, if hit { "answered" } else { "passed" });
+            assert_eq!(world.fact("exact", "answers_equal"), hit.then(|| true.into()));
+        }
+        assert_eq!(world.calls().len(), 2);
+        world.reload(EVERYONE);
+        assert_eq!(world.send(chat("hi")).await.header("x-weir-cache"), "miss");
+    }
+
+    #[tokio::test]
+    async fn placeholders_are_restored_from_the_request_at_hand() {
+        let world = World::new(&format!(
+            "- guard: pii\n  with: {{ find: [email], then: replace, restore: true }}\n{EVERYONE}"
+        ));
+        assert_eq!(
+            world.send(chat("write to bob@example.com")).await.text(),
+            "echo: write to bob@example.com"
+        );
+        let got = world.send(chat("write to eve@example.com")).await;
+        assert_eq!(
+            (got.header("x-weir-cache"), got.text().as_str()),
+            ("hit", "echo: write to eve@example.com")
+        );
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (with, want) in
+            [("{ ttl: 1h }", "per"), ("{ per: everyone, ttl: 1 }", "ttl"), ("{ per: caler.team }", "caller")]
+        {
+            let found = wrongs(&format!("- cache: exact\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
 }

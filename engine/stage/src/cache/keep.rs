@@ -12,7 +12,7 @@ use weir_state::{CachedReply, LeadGuard, SemanticEntry, Space};
 /// What a cache keeps in mind for one request.
 pub(crate) enum Mind {
     /// It had nothing: the reply is to be stored.
-    Miss(Pending),
+    Miss(Box<Pending>),
     /// In shadow, it would have answered with this: compared with what the provider says.
     WouldHit(Arc<CachedReply>),
 }

@@ -311,7 +311,7 @@ impl Looking<'_> {
             lead,
             vector: Some(vector),
         };
-        Mind::Miss(pending).put(visit.slot);
+        Mind::Miss(Box::new(pending)).put(visit.slot);
     }
 }
 
@@ -324,4 +324,116 @@ fn hit(visit: &mut Visit<'_>, entry: Arc<CachedReply>) -> Verdict {
         Mind::WouldHit(entry).put(visit.slot);
     }
     Verdict::Answer(reply)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::{Value, json};
+
+    /// None only where `WEIR_MODELS=none` says that models are not wanted.
+    fn world(more: &str) -> Option<World> {
+        if std::env::var_os("WEIR_MODELS").is_some_and(|value| value == "none") {
+            println!("skipped: WEIR_MODELS=none");
+            return None;
+        }
+        let stages = format!("- cache: semantic\n  with: {{ per: everyone, threshold: 0.8 }}{more}");
+        Some(World::new(&stages))
+    }
+
+    #[tokio::test]
+    async fn the_same_in_other_words_is_a_hit_unless_it_differs_in_what_counts() {
+        let Some(world) = world("") else { return };
+        let question = "How do I reset my password?";
+        assert_eq!(world.send(chat(question)).await.header("x-weir-cache"), "miss");
+        for (text, said, fact) in [
+            (question, "hit", Some(("similarity", json!(1.0)))),
+            ("How can I reset my password?", "hit", None),
+            ("How do I not reset my password?", "miss", Some(("differs_in", json!("negation")))),
+            ("How do I reset my 2 passwords?", "miss", Some(("differs_in", json!("numbers")))),
+            ("How do I bake bread?", "miss", None),
+        ] {
+            let got = world.send(chat(text)).await;
+            assert_eq!(got.header("x-weir-cache"), said, "{text} {:?}", world.last().trace.stage("semantic"));
+            assert!(world.fact("semantic", "similarity").is_some());
+            if let Some((name, value)) = fact {
+                assert_eq!(world.fact("semantic", name), Some(value), "{text}");
+            }
+            if said == "hit" {
+                assert_eq!(got.text(), format!("echo: {question}"));
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn all_but_the_last_user_turn_must_be_the_same() {
+        let Some(world) = world("") else { return };
+        let with = |system: &str, text: &str| json!({ "model": "fast", "messages": [{ "role": "system", "content": system }, { "role": "user", "content": text }] });
+        world.send(with("be brief", "How do I reset my password?")).await;
+        let got = world.send(with("be long", "How can I reset my password?")).await;
+        assert_eq!(got.header("x-weir-cache"), "miss");
+        let got = world.send(with("be brief", "How can I reset my password?")).await;
+        assert_eq!(got.header("x-weir-cache"), "hit");
+    }
+
+    #[tokio::test]
+    async fn it_steps_aside_and_says_why() {
+        let Some(world) = world("") else { return };
+        let user =
+            |content: Value| json!({ "model": "fast", "messages": [{ "role": "user", "content": content }] });
+        let call = json!({ "role": "assistant", "content": null, "tool_calls": [{ "id": "1", "type": "function", "function": { "name": "f", "arguments": "{}" } }] });
+        for (body, reason) in [
+            (
+                user(
+                    json!([{ "type": "text", "text": "what is this" }, { "type": "image_url", "image_url": { "url": "data:," } }]),
+                ),
+                "not plain",
+            ),
+            (user(json!("word ".repeat(400))), "longer than the model reads"),
+            (
+                json!({ "model": "fast", "messages": [{ "role": "user", "content": "hi" }, call, { "role": "tool", "tool_call_id": "1", "content": "42" }] }),
+                "answers a tool",
+            ),
+            (user(json!("  ")), "empty"),
+        ] {
+            for _ in 0..2 {
+                let got = world.send(body.clone()).await;
+                assert_eq!(got.header("x-weir-cache"), "bypass", "{reason}");
+                let why = world.last().trace.stage("semantic").unwrap().reason.clone().unwrap();
+                assert!(why.contains(reason), "{why}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn streams_are_stored_and_replayed() {
+        let Some(world) = world("") else { return };
+        let mut body = chat("How do I reset my password?");
+        body["stream"] = json!(true);
+        world.send(body).await;
+        let mut body = chat("How can I reset my password?");
+        body["stream"] = json!(true);
+        let got = world.send(body).await;
+        assert_eq!(
+            (got.header("x-weir-cache"), got.text().as_str()),
+            ("hit", "echo: How do I reset my password?")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_shadow_compares_the_answers() {
+        let Some(world) = world("\n  mode: shadow") else { return };
+        world.send(chat("How do I reset my password?")).await;
+        world.send(chat("How can I reset my password?")).await;
+        assert_eq!(world.calls().len(), 2);
+        assert_eq!(world.fact("semantic", "answers_equal"), Some(false.into()));
+        let alike = world.fact("semantic", "answers_alike_in_meaning").unwrap().as_f64().unwrap();
+        assert!((0.8..1.0).contains(&alike), "{alike}");
+    }
+
+    #[test]
+    fn a_model_that_is_not_there_is_a_load_error_that_says_how_to_get_it() {
+        let found = wrongs("- cache: semantic\n  with: { per: everyone, model: no-such-model }");
+        assert!(found.contains("missing-model") && found.contains("make setup"), "{found}");
+    }
 }

@@ -38,3 +38,17 @@ impl Stage for Key {
         ))))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat};
+
+    #[tokio::test]
+    async fn refuses_who_shows_no_key() {
+        let world = World::new("- guard: key");
+        let got = world.send(chat("hi")).await;
+        assert_eq!((got.status, &got.json()["error"]["code"]), (401, &"invalid-key".into()));
+        assert!(world.calls().is_empty());
+        assert_eq!(world.send_as(Some("web"), &[], chat("hi")).await.status, 200);
+    }
+}

@@ -244,12 +244,114 @@ fn span(time: Duration) -> String {
     let millis = time.as_nanos().div_ceil(1_000_000);
     match millis {
         0..1_000 => format!("{millis}ms"),
-        1_000..60_000 if millis % 1_000 == 0 => format!("{}s", millis / 1_000),
+        1_000..60_000 if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
         1_000..60_000 => format!("{:.1}s", time.as_secs_f64()),
         _ => {
             let seconds = millis.div_ceil(1_000);
             let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
             if hours > 0 { format!("{hours}h{minutes}m{seconds}s") } else { format!("{minutes}m{seconds}s") }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{World, chat, wrongs};
+
+    #[tokio::test]
+    async fn a_spent_limit_refuses_and_comes_back() {
+        let world = World::new("- guard: rate\n  with: { requests: 2/min, per: caller.team }");
+        for (team, status) in [("web", 200), ("web", 200), ("web", 429), ("ops", 200)] {
+            assert_eq!(world.send_as(Some(team), &[], chat("hi")).await.status, status, "{team}");
+        }
+        let got = world.send_as(Some("web"), &[], chat("hi")).await;
+        assert_eq!(got.json()["error"]["code"], "rate-limited");
+        assert_eq!(got.header("retry-after"), "30");
+        assert_eq!(got.header("x-ratelimit-limit-requests"), "2");
+        assert_eq!(got.header("x-ratelimit-remaining-requests"), "0");
+        assert_eq!(got.header("x-ratelimit-reset-requests"), "1m0s");
+        world.pass(Duration::from_secs(30));
+        assert_eq!(world.send_as(Some("web"), &[], chat("hi")).await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn several_limits_hold_together_and_a_refused_request_takes_from_none() {
+        let world = World::new("- guard: rate\n  with: { requests: [10/min, 1/s] }");
+        assert_eq!(world.send(chat("hi")).await.status, 200);
+        for _ in 0..20 {
+            assert_eq!(world.send(chat("hi")).await.status, 429);
+        }
+        world.pass(Duration::from_secs(1));
+        assert_eq!(world.send(chat("hi")).await.status, 200);
+    }
+
+    #[tokio::test]
+    async fn tokens_are_settled_by_what_was_spent() {
+        let world = World::new("- guard: rate\n  with: { tokens: 30/min, per: everyone, report: true }");
+        let words = "one two three four five six";
+        let got = world.send(chat(words)).await;
+        assert_eq!(got.status, 200);
+        let spent = world.last().usage.total();
+        assert!(spent > 10, "{spent}");
+        let left =
+            |got: &crate::testing::Got| got.header("x-ratelimit-remaining-tokens").parse::<u64>().unwrap();
+        let next = world.send(chat("hi")).await;
+        let reserved = left(&got);
+        assert!(left(&next) < reserved, "{} {reserved}", left(&next));
+        assert_eq!(left(&next), (30 - spent).saturating_sub(world.fact_tokens("hi")));
+    }
+
+    impl World {
+        /// What a prompt of one turn is reserved with.
+        fn fact_tokens(&self, text: &str) -> u64 {
+            let last = self.last();
+            assert_eq!(last.request.text(), text);
+            last.plan.services().request_tokens(&last.request)
+        }
+    }
+
+    #[tokio::test]
+    async fn counts_outlive_a_changed_limit() {
+        let world = World::new("- guard: rate\n  with: { requests: 2/min, per: everyone }");
+        world.send(chat("hi")).await;
+        world.send(chat("hi")).await;
+        world.reload("- guard: rate\n  with: { requests: 3/min, per: everyone }");
+        assert_eq!(world.send(chat("hi")).await.status, 200);
+        assert_eq!(world.send(chat("hi")).await.status, 429);
+    }
+
+    #[tokio::test]
+    async fn a_subject_that_is_null_is_a_fault_and_not_everyone() {
+        let world = World::new("- guard: rate\n  with: { requests: 2/min, per: caller.team }");
+        let got = world.send(chat("hi")).await;
+        assert_eq!((got.status, &got.json()["error"]["code"]), (503, &"stage-unavailable".into()));
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (with, want) in [
+            ("{}", "limits nothing"),
+            ("{ requests: 100 }", "100"),
+            ("{ requests: 100/min, per: caller.teem }", "team"),
+            ("{ requests: 100/min, every: caller.team }", "every"),
+        ] {
+            let found = wrongs(&format!("- guard: rate\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
+
+    #[test]
+    fn spells_time_as_openai_does() {
+        for (millis, want) in [
+            (0, "0ms"),
+            (20, "20ms"),
+            (1_000, "1s"),
+            (1_500, "1.5s"),
+            (360_000, "6m0s"),
+            (3_661_000, "1h1m1s"),
+        ] {
+            assert_eq!(span(Duration::from_millis(millis)), want);
         }
     }
 }

@@ -121,3 +121,29 @@ fn has_token_ids(request: &Request) -> bool {
         Body::Unread | Body::Opaque | Body::Chat(_) => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat};
+
+    #[tokio::test]
+    async fn refuses_a_long_prompt_and_says_both_numbers() {
+        let world = World::new("- guard: tokens\n  with: { max: 50 }");
+        assert_eq!(world.send(chat("short")).await.status, 200);
+        let words = "word ".repeat(100);
+        let got = world.send(chat(&words)).await;
+        assert_eq!((got.status, &got.json()["error"]["code"]), (400, &"too-many-tokens".into()));
+        let message = got.json()["error"]["message"].as_str().unwrap().to_owned();
+        let tokens = world.fact("tokens", "tokens").unwrap();
+        assert!(message.contains(&tokens.to_string()) && message.contains("50"), "{message}");
+        assert!(tokens.as_u64().unwrap() > 100);
+    }
+
+    #[tokio::test]
+    async fn a_very_long_prompt_is_counted_elsewhere_and_alike() {
+        let world = World::new("- guard: tokens\n  with: { max: 1000000 }");
+        let words = "word ".repeat(20_000);
+        assert_eq!(world.send(chat(&words)).await.status, 200);
+        assert!(world.fact("tokens", "tokens").unwrap().as_u64().unwrap() > 20_000);
+    }
+}

@@ -85,7 +85,7 @@ struct Seen {
 
 impl Stage for Log {
     fn declares(&self) -> Declares {
-        let needs = self.fields.iter().fold(Needs::NONE, |all, (_, field)| all | needs(field.reads()));
+        let needs = self.fields.iter().fold(Needs::USAGE, |all, (_, field)| all | needs(field.reads()));
         let texts = if self.prompts { Needs::BODY | Needs::REPLY | Needs::EVENTS } else { Needs::NONE };
         Declares {
             needs: needs | texts,
@@ -276,4 +276,111 @@ fn attempt(attempt: &weir_message::Attempt) -> Value {
         "status": attempt.status,
         "ms": attempt.took.map(millis),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::{Value, json};
+    use std::sync::{Arc, Mutex};
+    use tracing::field::{Field, Visit};
+    use tracing::span;
+
+    /// Gathers the lines of the access log.
+    #[derive(Clone, Default)]
+    struct Lines(Arc<Mutex<Vec<String>>>);
+
+    impl tracing::Subscriber for Lines {
+        fn enabled(&self, metadata: &tracing::Metadata<'_>) -> bool {
+            metadata.target() == "weir::access"
+        }
+
+        fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+            span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+        fn event(&self, event: &tracing::Event<'_>) {
+            struct Message(String);
+            impl Visit for Message {
+                fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+                    if field.name() == "message" {
+                        self.0 = format!("{value:?}");
+                    }
+                }
+            }
+            let mut message = Message(String::new());
+            event.record(&mut message);
+            self.0.lock().unwrap().push(message.0);
+        }
+
+        fn enter(&self, _: &span::Id) {}
+
+        fn exit(&self, _: &span::Id) {}
+    }
+
+    async fn lines(stages: &str, requests: &[Value]) -> Vec<Value> {
+        let lines = Lines::default();
+        let world = World::new(stages);
+        let guard = tracing::subscriber::set_default(lines.clone());
+        for request in requests {
+            let headers = [("user-agent", "curl"), ("authorization", "Bearer top-secret")];
+            world.send_as(Some("web"), &headers, request.clone()).await;
+        }
+        drop(guard);
+        let lines = lines.0.lock().unwrap();
+        lines.iter().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    #[tokio::test]
+    async fn says_what_happened_without_a_word_of_the_prompt() {
+        let found = lines(
+            "- observe: log\n  with: { headers: [user-agent], fields: { long: size(request.text) > 3 } }\n- guard: no\n  cel: request.model != \"claude\"\n- guard: later\n  mode: shadow\n  cel: 1 > 2",
+            &[chat("Grandmother"), { let mut body = chat("Grandmother"); body["model"] = json!("claude"); body }],
+        )
+        .await;
+        let [ok, denied] = found.as_slice() else { panic!("{found:?}") };
+        for (pointer, want) in [
+            ("/pipeline", json!("p")),
+            ("/caller/team", json!("web")),
+            ("/status", json!(200)),
+            ("/outcome", json!("replied")),
+            ("/target", json!("echo/echo")),
+            ("/headers/user-agent", json!("curl")),
+            ("/long", json!(true)),
+            ("/stages/2/shadow", json!(true)),
+            ("/stages/2/decision", json!("denied")),
+        ] {
+            assert_eq!(ok.pointer(pointer), Some(&want), "{pointer} {ok}");
+        }
+        assert!(ok.pointer("/usage/input").is_some());
+        assert_eq!((&denied["status"], &denied["error"]), (&json!(403), &json!("denied")));
+        let all = json!(found).to_string();
+        assert!(!all.contains("Grandmother") && !all.contains("top-secret"), "{all}");
+    }
+
+    #[tokio::test]
+    async fn prompts_are_written_if_asked_as_they_are_at_its_place() {
+        let mut stream = chat("mail a@example.com");
+        stream["stream"] = json!(true);
+        let found = lines(
+            "- guard: pii\n  with: { find: [email], then: replace, restore: true }\n- observe: log\n  with: { prompts: true }",
+            &[chat("mail a@example.com"), stream],
+        )
+        .await;
+        assert_eq!(found.len(), 2);
+        for line in found {
+            assert_eq!(line.pointer("/prompt/0/text"), Some(&json!("mail <EMAIL_1>")));
+            assert_eq!(line["reply"], "echo: mail <EMAIL_1>");
+        }
+    }
+
+    #[test]
+    fn credentials_cannot_be_named() {
+        let found = wrongs("- observe: log\n  with: { headers: [X-Api-Key] }");
+        assert!(found.contains("credential"), "{found}");
+    }
 }

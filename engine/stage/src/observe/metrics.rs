@@ -121,10 +121,53 @@ fn status(status: u16) -> &'static str {
         502 => "502",
         503 => "503",
         504 => "504",
-        0..200 => "1xx",
-        200..300 => "2xx",
-        300..400 => "3xx",
-        400..500 => "4xx",
-        500.. => "5xx",
+        other => match other / 100 {
+            2 => "2xx",
+            3 => "3xx",
+            4 => "4xx",
+            5 => "5xx",
+            _ => "other",
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn counts_what_happened() {
+        let world = World::new(
+            "- observe: metrics\n- guard: rate\n  with: { requests: 3/min, per: everyone }\n- cache: exact\n  with: { per: everyone }\n- route: fallback\n  with: { to: [requested, claude] }",
+        );
+        world.send(chat("hi")).await;
+        world.send(chat("hi")).await;
+        let mut broken = chat("hi");
+        broken["model"] = json!("broken");
+        world.send(broken).await;
+        world.send(chat("hi")).await;
+        let text = world.metrics.render();
+        let request = |model: &str, target: &str, status: &str, outcome: &str| {
+            format!(
+                r#"weir_requests_total{{pipeline="p",gen_ai_operation_name="chat",gen_ai_request_model="{model}",target="{target}",http_response_status_code="{status}",outcome="{outcome}"}} 1"#
+            )
+        };
+        for line in [
+            request("fast", "echo", "200", "replied"),
+            request("fast", "none", "200", "answered"),
+            request("fast", "none", "429", "denied"),
+            r#"weir_attempts_total{gen_ai_provider_name="echo",gen_ai_response_model="echo-status-500",cause="server-error"} 1"#.into(),
+            r#"weir_cache_lookups_total{pipeline="p",result="hit"} 1"#.into(),
+            r#"weir_errors_total{pipeline="p",error_type="rate-limited"} 1"#.into(),
+            r#"weir_stage_decisions_total{pipeline="p",stage="rate",verb="guard",mode="enforce",decision="denied"} 1"#.into(),
+            r#"gen_ai_server_request_duration_seconds_count{pipeline="p",gen_ai_operation_name="chat",gen_ai_request_model="fast"} 3"#.into(),
+        ] {
+            assert!(text.contains(&line), "{line}\n{text}");
+        }
+        assert!(
+            text.contains(r#"gen_ai_token_type="input""#) && text.contains("weir_cost_dollars_total{"),
+            "{text}"
+        );
     }
 }

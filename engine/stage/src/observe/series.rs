@@ -347,7 +347,7 @@ mod tests {
     #[test]
     fn past_the_limit_open_labels_are_other() {
         let family: Family<AtomicU64, 2> = Family::default();
-        let mut count = |model: &str| family.with(["p", model], &[1], |n| n.fetch_add(1, Relaxed));
+        let count = |model: &str| family.with(["p", model], &[1], |n| n.fetch_add(1, Relaxed));
         for n in 0..MOST_SERIES + 50 {
             count(&format!("m{n}"));
         }

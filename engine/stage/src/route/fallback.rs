@@ -79,3 +79,60 @@ pub(super) fn build(with: &Node, place: Span, bench: &mut Workbench<'_>) -> Opti
         follows,
     ))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn goes_down_the_ladder_as_the_policy_says() {
+        for (with, model, status, calls) in [
+            ("{ to: [requested, claude] }", "fast", 200, vec!["echo"]),
+            ("{ to: [requested, claude] }", "broken", 200, vec!["echo-status-500", "echo-say-from_claude"]),
+            ("{ to: [requested, { model: claude, on: [429] }] }", "broken", 502, vec!["echo-status-500"]),
+            (
+                "{ to: [requested, { model: claude, on: [rate-limited] }] }",
+                "limited",
+                200,
+                vec!["echo-status-429", "echo-say-from_claude"],
+            ),
+            (
+                "{ to: [requested], retry: { tries: 3, on: [5xx] } }",
+                "broken",
+                502,
+                vec!["echo-status-500"; 3],
+            ),
+            (
+                "{ to: [{ route: fallback, with: { to: [broken, limited] } }, claude] }",
+                "fast",
+                200,
+                vec!["echo-status-500", "echo-status-429", "echo-say-from_claude"],
+            ),
+            ("{ to: [requested, claude] }", "unheard-of", 404, vec![]),
+            ("{ to: [claude] }", "unheard-of", 200, vec!["echo-say-from_claude"]),
+        ] {
+            let world = World::new(&format!("- route: fallback\n  with: {with}"));
+            let mut body = chat("hi");
+            body["model"] = json!(model);
+            let got = world.send(body).await;
+            assert_eq!(got.status, status, "{with} {model}: {}", got.body);
+            let called: Vec<String> =
+                world.calls().iter().map(|(body, _)| body["model"].as_str().unwrap().to_owned()).collect();
+            assert_eq!(called, calls, "{with} {model}");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (with, want) in [
+            ("{ to: [fast], retry: { tries: 0 } }", "tries"),
+            ("{ to: [fast], retry: { tries: 2, on: [6xx] } }", "`6xx`"),
+            ("{ to: [fast], deadline: 60 }", "60s"),
+            ("{ to: [{ model: fast, onn: [429] }] }", "on"),
+        ] {
+            let found = wrongs(&format!("- route: fallback\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
+}

@@ -28,3 +28,22 @@ impl Stage for Requested {
         Declares { judges_request: false, ..Declares::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn follows_the_request_with_stages_for_each_attempt() {
+        let world = World::new(
+            "- route: requested\n  attempt:\n    - guard: no-claude\n      cel: attempt.model != \"echo-say-from_claude\"",
+        );
+        assert_eq!(world.send(chat("hi")).await.text(), "echo: hi");
+        let mut body = chat("hi");
+        body["model"] = json!("claude");
+        assert_eq!(world.send(body.clone()).await.status, 503);
+        body["model"] = json!("unheard-of");
+        assert_eq!(world.send(body).await.status, 404);
+    }
+}

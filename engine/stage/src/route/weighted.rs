@@ -49,3 +49,35 @@ pub(super) fn build(with: &Node, place: Span, bench: &mut Workbench<'_>) -> Opti
     let follows = led.iter().any(|led| led.follows_request);
     Some((Weighted::new(led.into_iter().map(|led| (led.weight, led.child)).collect(), on?), follows))
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+
+    #[tokio::test]
+    async fn shares_by_weight_and_mends_a_failure() {
+        let world = World::new(
+            "- route: weighted\n  with: { to: [{ model: claude, weight: 3 }, { model: broken, weight: 1 }, { model: canary, weight: 0 }] }",
+        );
+        for _ in 0..40 {
+            assert_eq!(world.send(chat("hi")).await.text(), "from claude");
+        }
+        let broken = world.calls().iter().filter(|(body, _)| body["model"] == "echo-status-500").count();
+        assert!((1..25).contains(&broken), "{broken}");
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (with, want) in [
+            ("{ to: [] }", "to"),
+            ("{ to: [fats] }", "did you mean `fast`"),
+            ("{ to: [{ model: fast, weight: 0 }] }", "weights are 0"),
+            ("{ to: [{ model: fast, route: weighted }] }", "either `model` or `route`"),
+            ("{ to: [{ route: wieghted }] }", "did you mean `weighted`"),
+            ("{ to: [fast], on: [time-out] }", "did you mean `timeout`"),
+        ] {
+            let found = wrongs(&format!("- route: weighted\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
+}

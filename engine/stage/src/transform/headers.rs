@@ -241,3 +241,44 @@ fn worked_out(given: &[(HeaderName, Given)], x: &Exchange) -> Result<Vec<(Header
     }
     Ok(out)
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::json;
+
+    #[tokio::test]
+    async fn changes_what_goes_up_and_what_comes_back() {
+        let world = World::new(
+            "- transform: headers\n  with:\n    request: { set: { x-team: { cel: caller.team }, x-n: 1 }, default: { x-app: none, x-have: none }, remove: [x-debug] }\n    reply: { set: { x-served-by: weir }, remove: [content-language] }",
+        );
+        for stream in [false, true] {
+            let mut body = chat("hi");
+            body["stream"] = json!(stream);
+            let got = world.send_as(Some("web"), &[("x-debug", "1"), ("x-have", "mine")], body).await;
+            assert_eq!((got.status, got.header("x-served-by")), (200, "weir"));
+            let (_, headers) = world.calls().remove(0);
+            for (name, value) in [("x-team", "web"), ("x-n", "1"), ("x-app", "none"), ("x-have", "mine")] {
+                assert_eq!(headers.get(name).unwrap(), value);
+            }
+            assert!(!headers.contains_key("x-debug"));
+            assert_eq!(world.last().trace.stage("headers").unwrap().decision.name(), "edited");
+        }
+    }
+
+    #[test]
+    fn refuses_what_no_policy_may_touch() {
+        for (with, want) in [
+            ("{ request: { set: { authorization: x } } }", "credential"),
+            ("{ request: { remove: [Transfer-Encoding] } }", "connection"),
+            ("{ reply: { set: { x-weir-cache: hit } } }", "Weir's own"),
+            ("{ request: { set: { 'a b': x } } }", "cannot be the name"),
+            ("{ request: { set: { a: [1] } } }", "cannot be the value"),
+            ("{ request: { set: { a: { cel: caler.team } } } }", "caller"),
+            ("{}", "changes nothing"),
+        ] {
+            let found = wrongs(&format!("- transform: headers\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
+}

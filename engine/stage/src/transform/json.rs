@@ -227,3 +227,64 @@ fn worked_out(ops: &[Op], x: &Exchange) -> Result<Vec<JsonOp>, String> {
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::testing::{World, chat, wrongs};
+    use serde_json::{Value, json};
+
+    #[tokio::test]
+    async fn sets_defaults_and_removes() {
+        for (with, field, given, want) in [
+            ("{ default: { /temperature: 0.2 } }", "/temperature", None, json!(0.2)),
+            ("{ default: { /temperature: 0.2 } }", "/temperature", Some(json!(1)), json!(1)),
+            ("{ set: { /temperature: 0.2 } }", "/temperature", Some(json!(1)), json!(0.2)),
+            ("{ set: { /user: { cel: caller.team } } }", "/user", None, json!("web")),
+            ("{ remove: [/temperature] }", "/temperature", Some(json!(1)), Value::Null),
+            ("{ set: { /messages/0/content: bye } }", "/messages/0/content", None, json!("bye")),
+            ("{ set: { /metadata: { a: 1 } } }", "/metadata/a", None, json!(1)),
+        ] {
+            let world = World::new(&format!("- transform: json\n  with: {with}"));
+            let mut body = chat("hi");
+            if let Some(given) = given {
+                body[field.trim_start_matches('/')] = given;
+            }
+            assert_eq!(world.send_as(Some("web"), &[], body).await.status, 200, "{with}");
+            let (sent, _) = world.calls().remove(0);
+            assert_eq!(sent.pointer(field).cloned().unwrap_or_default(), want, "{with}");
+        }
+    }
+
+    #[tokio::test]
+    async fn another_model_is_followed() {
+        let world = World::new("- transform: json\n  with: { set: { /model: claude } }");
+        assert_eq!(world.send(chat("hi")).await.text(), "from claude");
+    }
+
+    #[tokio::test]
+    async fn changes_whole_and_held_replies() {
+        let world = World::new(
+            "- transform: json\n  stream: whole\n  with: { reply: { set: { /choices/0/message/content: ours } } }",
+        );
+        for stream in [false, true] {
+            let mut body = chat("hi");
+            body["stream"] = json!(stream);
+            assert_eq!(world.send(body).await.text(), "ours");
+        }
+    }
+
+    #[test]
+    fn says_what_is_wrong() {
+        for (with, want) in [
+            ("{ set: { temperature: 1 } }", "write `/temperature`"),
+            ("{ set: { /a~b: 1 } }", "~0"),
+            ("{ set: { /stream: true } }", "client's choice"),
+            ("{ reply: { set: { /a: 1 } } }", "stream-needs-whole"),
+            ("{ set: { /a: { cel: 1 + } } }", "bad-cel"),
+            ("{}", "changes nothing"),
+        ] {
+            let found = wrongs(&format!("- transform: json\n  with: {with}"));
+            assert!(found.contains(want), "{with}\n{found}");
+        }
+    }
+}
