@@ -7,3 +7,4 @@ pub(crate) mod exact;
 mod keep;
 mod key;
 pub(crate) mod semantic;
+mod words;
