@@ -351,9 +351,7 @@ fn a_slow_or_misbehaving_provider_costs_one_request() {
         ("a head without end", raw(format!("HTTP/1.1 200 ok\r\nx-long: {long}"))),
         (
             "both framings",
-            raw(format!(
-                "HTTP/1.1 200 ok\r\ncontent-type: application/json\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
-            )),
+            raw("HTTP/1.1 200 ok\r\ncontent-type: application/json\r\ncontent-length: 5\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n".to_owned()),
         ),
         (
             "a body shorter than said",
