@@ -136,7 +136,7 @@ const checks = {
 
   async "falls back when a model fails"() {
     const { data, response } = await client.chat.completions
-      .create({ model: "echo-status-503", messages: user("anyone, node?") })
+      .create({ model: "echo-status-500", messages: user("anyone, node?") })
       .withResponse();
     assert.equal(response.headers.get("x-weir-target"), "echo/echo");
     assert.equal(data.choices[0].message.content, "echo: anyone, node?");
@@ -182,7 +182,7 @@ const checks = {
     const error = await thrown(OpenAI.NotFoundError, () =>
       client.chat.completions.create({ model: "unheard-of", messages: user("hi") }),
     );
-    assert.deepEqual([error.code, error.param], ["unknown-model", "model"]);
+    assert.deepEqual([error.status, error.code, error.type], [404, "unknown-model", "invalid_request_error"]);
   },
 
   async "tells why a guard denies"() {
