@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_catalog::Catalogue;
-use weir_diagnostic::{Diagnostics, Sources};
+use weir_diagnostic::{Code, Diagnostics, Sources};
 use weir_pipeline::{Plan, Registry, Secrets, Workshop};
 use weir_policy::{Environment, PolicySet, Snapshot};
 use weir_stage::Metrics;
@@ -17,6 +17,17 @@ pub(crate) const LIBRARY: &[(&str, &str)] = &[
     ("fallback-ladder", include_str!("../../../policies/fallback-ladder/fallback-ladder.yaml")),
     ("working-hours", include_str!("../../../policies/working-hours/working-hours.yaml")),
     ("house-style", include_str!("../../../policies/house-style/house-style.yaml")),
+];
+
+/// Findings that hang on nothing but an expression's or a script's own text.
+const OF_TEXTS: &[Code] = &[
+    Code::BadCel,
+    Code::BadRhai,
+    Code::UnknownReference,
+    Code::TooEarly,
+    Code::TypeMismatch,
+    Code::TooCostly,
+    Code::BadRegex,
 ];
 
 /// The names of the catalogue's rows, as the loader wants them.
@@ -83,6 +94,13 @@ impl Shop {
             .set
             .as_ref()
             .and_then(|set| weir_pipeline::compile(set, &workshop, secrets, &mut diagnostics));
+        if let Some(partial) = &loaded.partial {
+            // Expressions and scripts of a set with errors are looked at all the same, so that one run says everything. What
+            // else is found there may only follow from the errors.
+            let mut more = Diagnostics::new();
+            drop(weir_pipeline::compile(partial, &workshop, secrets, &mut more));
+            diagnostics.extend(more.into_iter().filter(|found| OF_TEXTS.contains(&found.code)));
+        }
         diagnostics.sort();
         Compiled { plan, set: loaded.set, sources: loaded.sources, diagnostics }
     }

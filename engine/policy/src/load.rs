@@ -28,6 +28,8 @@ pub struct Loaded {
     pub sources: Sources,
     /// The set; `None` where there are errors.
     pub set: Option<PolicySet>,
+    /// What could be made of a set that has errors: to look for more of them, never to be served.
+    pub partial: Option<PolicySet>,
     /// All findings, by file and place.
     pub diagnostics: Diagnostics,
 }
@@ -99,8 +101,8 @@ pub fn load(snapshot: &Snapshot, environment: &Environment<'_>) -> Loaded {
     let set = loader.run();
     let Loader { sources, mut diagnostics, .. } = loader;
     diagnostics.sort();
-    let set = set.filter(|_| !diagnostics.has_errors());
-    Loaded { sources, set, diagnostics }
+    let (set, partial) = if diagnostics.has_errors() { (None, set) } else { (set, None) };
+    Loaded { sources, set, partial, diagnostics }
 }
 
 /// What a load works on.

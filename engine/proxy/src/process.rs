@@ -118,8 +118,15 @@ pub fn serve(options: ServeOptions, parts: Parts) -> Result<(), Error> {
         return Err(Error::NoListener);
     }
     let mut fds = if options.upgrade { inherit(&options.upgrade_socket)? } else { Fds::new() };
-    let mut wanted: HashSet<String> = bound.iter().map(|bound| bound.address.clone()).collect();
-    wanted.extend(options.admin.clone());
+    let mut wanted = HashSet::new();
+    for address in bound.iter().map(|bound| &bound.address).chain(&options.admin) {
+        if !wanted.insert(address.clone()) {
+            let source = std::io::Error::other(
+                "two listeners of this process (or one and the admin API) want this address",
+            );
+            return Err(Error::Listen { address: address.clone(), source });
+        }
+    }
     fds.close_unclaimed(&wanted);
     let mut places = std::collections::HashMap::new();
     for address in wanted {

@@ -81,7 +81,9 @@ impl<'c> ScriptCheck<'c> {
             else {
                 continue;
             };
-            let alone = self.ast.clone_functions_only_filtered(|_, _, _, have, n| have == name && n == arity);
+            // `clone_functions_only_filtered` keeps all functions where the tree it fills is empty (rhai 1.27).
+            let mut alone = self.ast.clone_functions_only();
+            alone.retain_functions(|_, _, have, n| have == name && n == arity);
             self.body(&alone, &param, handle);
         }
     }

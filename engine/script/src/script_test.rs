@@ -321,3 +321,10 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn hooks_may_call_their_handles_alike() {
+    let source = r#"fn request(r) { r.system("Answer in two sentences."); } fn reply(r) { let t = r.text; t.trim(); r.text = t; }"#;
+    let script = compile(source, Verb::Transform);
+    assert_eq!(script.hooks(), Hooks { request: true, reply: true, ..Hooks::default() });
+}

@@ -5,6 +5,7 @@ use super::ids;
 use super::reply::{self, Asked, Sent};
 use super::strict;
 use crate::counters::{Counters, InFlight};
+use crate::hygiene::strip_hop_by_hop;
 use crate::listener::{Bound, Limits};
 use crate::watch::Current;
 use async_trait::async_trait;
@@ -190,6 +191,7 @@ impl App {
         let read = body::read(session, announced, limits).await;
         let parts = take_head(session);
         let mut headers = parts.headers;
+        strip_hop_by_hop(&mut headers);
         let id = ids::request_id(&mut headers, &fresh);
         let raw = match read {
             Ok(raw) => raw,

@@ -79,7 +79,6 @@ fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHead
         .map_err(|error| CallError::new(Cause::Invalid, format!("the request line: {error}")))?
         .into_parts();
     parts.headers = call.headers.clone();
-    strip_hop_by_hop(&mut parts.headers);
     parts.headers.remove(EXPECT);
     parts.headers.insert(HOST, site.host.clone());
     if call.body.is_empty() && matches!(call.method, Method::GET | Method::HEAD | Method::DELETE) {
