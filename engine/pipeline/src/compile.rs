@@ -62,6 +62,9 @@ pub fn compile(
     plan.filter(|_| !compiler.diagnostics.has_errors())
 }
 
+/// Parameters as they are written.
+type Params = Arc<serde_json::Map<String, serde_json::Value>>;
+
 struct Compiler<'a> {
     set: &'a PolicySet,
     workshop: &'a Workshop,
@@ -70,7 +73,7 @@ struct Compiler<'a> {
     /// The pipeline or frame whose stages are being compiled.
     home: String,
     /// Parameters seen so far, as they are written and as expressions read them.
-    known_params: Vec<(Arc<serde_json::Map<String, serde_json::Value>>, Arc<serde_json::Value>)>,
+    known_params: Vec<(Params, Arc<serde_json::Value>)>,
 }
 
 impl Compiler<'_> {
@@ -527,7 +530,7 @@ impl Compiler<'_> {
     }
 
     /// Parameters as expressions read them. Stages of one place share theirs.
-    fn params(&mut self, params: &Arc<serde_json::Map<String, serde_json::Value>>) -> Arc<serde_json::Value> {
+    fn params(&mut self, params: &Params) -> Arc<serde_json::Value> {
         if let Some((_, value)) = self.known_params.iter().find(|(known, _)| Arc::ptr_eq(known, params)) {
             return Arc::clone(value);
         }

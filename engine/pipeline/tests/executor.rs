@@ -1,4 +1,5 @@
 //! The onion, its ends, routes and streams, with a small registry and a scripted way out.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "a test that cannot go on fails")]
 
 use bytes::Bytes;
 use futures::future::BoxFuture;
@@ -16,7 +17,7 @@ use weir_pipeline::{
     Visit, Workbench, Workshop, compile, handle,
 };
 use weir_policy::{BodyDecl, Builtins, Environment, StageDecl, load};
-use weir_state::State;
+use weir_state::{BreakerSettings, Permit, State};
 
 type Log = Arc<Mutex<Vec<String>>>;
 
@@ -51,6 +52,16 @@ impl Stage for Noting {
             "fault" => Hook::Done(Verdict::Fault("broken".into())),
             "answer" => Hook::Done(Verdict::Answer(Box::new(Reply::new(200, completion("from the cache"))))),
             "wait" => Hook::Wait(async { Verdict::Continue }.boxed()),
+            "slow" => Hook::Wait(slowly().boxed()),
+            "never" => Hook::Wait(futures::future::pending().boxed()),
+            "below" => {
+                self.log.lock().unwrap().push(format!("{:02x?}", visit.exchange.below));
+                CONTINUE
+            }
+            "rename" => {
+                visit.exchange.request.set_model("other");
+                CONTINUE
+            }
             "edit" => {
                 visit.exchange.request.set_text(0, "edited");
                 CONTINUE
@@ -83,6 +94,14 @@ impl Stage for Noting {
     }
 }
 
+/// Done after a while.
+async fn slowly() -> Verdict {
+    for _ in 0..50 {
+        tokio::task::yield_now().await;
+    }
+    Verdict::Continue
+}
+
 struct NotingStream {
     does: String,
 }
@@ -110,7 +129,8 @@ struct Small {
     log: Log,
 }
 
-const NAMES: &[&str] = &["pass", "deny", "fault", "answer", "wait", "edit", "deny-reply"];
+const NAMES: &[&str] =
+    &["pass", "deny", "fault", "answer", "wait", "edit", "deny-reply", "slow", "never", "below", "rename"];
 
 impl Builtins for Small {
     fn names(&self, verb: Verb) -> Vec<&'static str> {
@@ -145,6 +165,10 @@ impl weir_policy::Catalogue for NoRows {
 enum Script {
     Whole(u16, String),
     Stream(Vec<Result<&'static str, Cause>>),
+    /// A stream to whoever did not ask for one, or a redirect: status, kind, body.
+    Odd(u16, &'static str, String),
+    /// No answer, ever.
+    Hangs,
     Fails(Cause),
 }
 
@@ -173,6 +197,8 @@ impl Upstream for Scripted {
                     });
                     answer(200, "text/event-stream", pieces.collect())
                 }
+                Script::Odd(status, kind, body) => answer(status, kind, vec![Ok(body.into())]),
+                Script::Hangs => futures::future::pending().await,
                 Script::Fails(cause) => Err(CallError::new(cause, "scripted")),
             }
         }
@@ -265,6 +291,25 @@ impl World {
 
     async fn send(&self, stream: bool) -> (u16, String) {
         self.read(handle(&self.gateway, Arc::clone(&self.plan), self.request(stream)).await).await
+    }
+
+    async fn post(&self, operation: Operation, body: &str) -> (u16, String) {
+        let mut request = Request::new("r1", Dialect::OpenAi, operation, "/v1");
+        request.raw = Bytes::from(body.to_owned());
+        self.read(handle(&self.gateway, Arc::clone(&self.plan), request).await).await
+    }
+
+    /// What stages decided, in order.
+    fn decisions(&self) -> Vec<&'static str> {
+        let ended = self.ended.0.lock().unwrap();
+        ended[0].trace.stages.iter().map(|stage| stage.decision.name()).collect()
+    }
+
+    /// The record of the one request that ended.
+    fn record(&self) -> Exchange {
+        let ended = self.ended.0.lock().unwrap();
+        assert_eq!(ended.len(), 1, "every request ends once");
+        ended[0].clone()
     }
 
     async fn read(&self, response: Response) -> (u16, String) {
@@ -476,4 +521,307 @@ async fn a_client_that_leaves_ends_the_request_and_books_it() {
     assert_eq!(world.outcome(), Outcome::Cancelled);
     assert!(world.log().ends_with("a.end"), "{}", world.log());
     assert!(world.ended.0.lock().unwrap()[0].usage.counted);
+}
+
+fn script(verb: &str, name: &str, rhai: &str) -> String {
+    format!("      - {verb}: {name}\n        rhai: '{rhai}'\n")
+}
+
+const SECRET: &str = "a secret thing";
+const NO_SECRET: &str = r#"fn event(e) { if e.text.contains("secret") { e.deny("not that"); } }"#;
+
+fn whole(text: &str) -> Script {
+    Script::Whole(200, completion(text))
+}
+
+#[tokio::test]
+async fn a_stage_that_could_not_decide_takes_no_part_on_the_way_up_and_ends_once() {
+    let stages = format!("{}        on_error: skip\n", stage("guard", "fault", "a"));
+    for stream in [false, true] {
+        let reply = match stream {
+            false => whole("hi"),
+            true => Script::Stream(vec![Ok(delta!("hi")), Ok(FINISH), Ok(DONE)]),
+        };
+        let world = world(&stages, vec![reply]);
+        assert_eq!(world.send(stream).await.0, 200);
+        assert_eq!(world.log(), "a.request a.end");
+        assert_eq!(world.decisions(), ["fault-skipped"]);
+    }
+}
+
+#[tokio::test]
+async fn a_script_for_events_alone_judges_whole_cached_and_streamed_replies() {
+    let guard = script("guard", "words", NO_SECRET);
+    let cached = format!("{guard}{}", stage("cache", "answer", "c"));
+    let from_cache = script("guard", "words", &NO_SECRET.replace("secret", "cache"));
+    let cases: [(String, bool, Vec<Script>); 5] = [
+        (guard.clone(), false, vec![whole(SECRET)]),
+        // A stream was asked for, and the provider answers whole.
+        (guard.clone(), true, vec![whole(SECRET)]),
+        (
+            guard.clone(),
+            true,
+            vec![Script::Stream(vec![Ok(delta!("a sec")), Ok(delta!("ret")), Ok(FINISH), Ok(DONE)])],
+        ),
+        (cached.replace(&guard, &from_cache), false, vec![]),
+        (cached.replace(&guard, &from_cache), true, vec![]),
+    ];
+    for (n, (stages, stream, scripts)) in cases.into_iter().enumerate() {
+        let world = world(&stages, scripts);
+        let (status, body) = world.send(stream).await;
+        assert_eq!(status, 403, "{n}: {body}");
+        assert!(body.contains("not that") && !body.contains("secret thing"), "{n}: {body}");
+    }
+}
+
+#[tokio::test]
+async fn a_guard_of_whole_replies_judges_streams_at_their_end() {
+    let stages = "      - guard: g\n        cel: '!reply.text.contains(\"secret\")'\n";
+    let pieces = || vec![Ok(delta!("a sec")), Ok(delta!("ret")), Ok(FINISH), Ok(DONE)];
+    let denied = world(stages, vec![Script::Stream(pieces())]);
+    let (status, body) = denied.send(true).await;
+    assert!(status == 403 && !body.contains("ret\""), "{status} {body}");
+    let shadowed = world(&format!("{stages}        mode: shadow\n"), vec![Script::Stream(pieces())]);
+    let (status, body) = shadowed.send(true).await;
+    assert_eq!((status, body), (200, [delta!("a sec"), delta!("ret"), FINISH, DONE].concat()));
+    assert_eq!(shadowed.decisions(), ["denied"], "a shadow sees streams too");
+}
+
+#[tokio::test]
+async fn a_guard_of_what_was_spent_judges_on_the_way_up() {
+    let stages = "      - guard: g\n        cel: spend.output < 2\n";
+    let world = world(stages, vec![whole("hi")]);
+    assert_eq!(world.send(false).await.0, 403, "two tokens were spent");
+}
+
+#[tokio::test]
+async fn a_denial_as_a_reply_reads_as_one_in_all_forms() {
+    let saying = |what: &str| {
+        format!("{}        deny: {{ as: reply, message: \"I may not\" }}\n", stage("guard", what, "a"))
+    };
+    for stream in [false, true] {
+        let world = world(&saying("deny"), vec![]);
+        let (status, body) = world.send(stream).await;
+        assert!(status == 200 && body.contains("I may not") && body.contains("content_filter"), "{body}");
+        assert_eq!(body.ends_with(DONE), stream);
+        let record = world.record();
+        assert_eq!((record.status, record.trace.outcome), (200, Outcome::Denied));
+    }
+    let cut = world(
+        &saying("deny-reply"),
+        vec![Script::Stream(vec![Ok(delta!("fine")), Ok(delta!("secret")), Ok(DONE)])],
+    );
+    let (_, body) = cut.send(true).await;
+    assert!(body.contains("I may not") && body.ends_with(DONE) && !body.contains("secret"), "{body}");
+    assert_eq!(cut.record().status, 200);
+    // What holds no words cannot say it.
+    let vectors = world(&saying("deny"), vec![]);
+    let (status, body) = vectors.post(Operation::Embedding, r#"{"model":"m","input":"x"}"#).await;
+    assert!(status == 403 && body.contains("\"error\""), "{body}");
+}
+
+#[tokio::test]
+async fn what_is_no_reply_moves_on_to_the_next_target() {
+    let odd = [
+        Script::Odd(200, "text/event-stream", delta!("streamed").into()),
+        Script::Odd(302, "text/html", "elsewhere".into()),
+        Script::Odd(304, "text/html", String::new()),
+    ];
+    for script in odd {
+        let world = world(&stage("guard", "pass", "a"), vec![script, whole("from b")]);
+        assert_eq!(world.send(false).await, (200, completion("from b")));
+        assert_eq!(world.record().trace.attempts[0].cause, Some(Cause::Invalid));
+    }
+}
+
+#[tokio::test]
+async fn operations_without_streams_are_answered_whole_whatever_the_client_says() {
+    let vectors =
+        r#"{"object":"list","data":[{"object":"embedding","index":0,"embedding":[1]}],"model":"x"}"#;
+    let world = world(&stage("guard", "pass", "a"), vec![Script::Whole(200, vectors.into())]);
+    let (status, body) = world.post(Operation::Embedding, r#"{"model":"m","input":"x","stream":true}"#).await;
+    assert_eq!((status, body.as_str()), (200, vectors));
+}
+
+#[tokio::test]
+async fn token_ids_do_not_slip_by_guards_that_read_texts() {
+    let cel = "      - guard: g\n        cel: '!request.all_text.contains(\"x\")'\n";
+    let rhai = script("guard", "g", r#"fn request(r) { if r.text.contains("x") { r.deny("no"); } }"#);
+    for stages in [cel.to_owned(), rhai] {
+        let ids = world(&stages, vec![]);
+        let (status, body) = ids.post(Operation::Completion, r#"{"model":"m","prompt":[1,2]}"#).await;
+        assert!(status == 403 && body.contains("token ids"), "{status} {body}");
+        let passing = world(&format!("{stages}        unread: pass\n"), vec![whole("hi")]);
+        assert_eq!(passing.post(Operation::Completion, r#"{"model":"m","prompt":[1,2]}"#).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_shadow_that_takes_its_time_holds_no_reply() {
+    let stages = format!("{}        mode: shadow\n", stage("guard", "slow", "a"));
+    let world = world(&stages, vec![whole("hi")]);
+    assert_eq!(world.send(false).await.0, 200);
+    assert!(world.ended.0.lock().unwrap().is_empty(), "the reply came first");
+    slowly().await;
+    slowly().await;
+    assert_eq!(world.decisions(), ["passed"]);
+    assert!(world.log().ends_with("a.reply a.end"), "{}", world.log());
+}
+
+#[tokio::test]
+async fn a_frame_takes_part_as_a_whole_whatever_its_first_stage_edits() {
+    let stages = format!(
+        "{}frames:\n  - frame: f\n    when: request.model == \"m\"\n    stages:\n{}{}",
+        stage("guard", "pass", "own"),
+        stage("transform", "rename", "first"),
+        stage("guard", "deny", "second")
+    );
+    let world = world(&stages, vec![]);
+    assert_eq!(world.send(false).await.0, 403, "the edit does not slip the frame's guard");
+}
+
+#[tokio::test]
+async fn an_earlier_look_at_the_request_shows_what_the_client_sent() {
+    let stages = format!(
+        "{}{}",
+        stage("transform", "edit", "a"),
+        "      - guard: g\n        cel: original.text == \"hello\" && request.text == \"edited\"\n"
+    );
+    let world = world(&stages, vec![whole("hi")]);
+    assert_eq!(world.send(false).await.0, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_while_a_provider_is_asked_ends_every_stage_once() {
+    for (what, sent) in [("pass", true), ("never", false)] {
+        let stages = [stage("guard", "pass", "a"), stage("guard", what, "b")].concat();
+        let world = world(&stages, vec![Script::Hangs]);
+        let reply = handle(&world.gateway, Arc::clone(&world.plan), world.request(false));
+        assert!(reply.now_or_never().is_none());
+        assert_eq!(world.log(), "a.request b.request a.end b.end");
+        let record = world.record();
+        assert_eq!(record.trace.outcome, Outcome::Cancelled);
+        assert_eq!(record.usage.counted, sent, "only what was sent may have been read");
+        let causes: Vec<_> = record.trace.attempts.iter().map(|attempt| attempt.cause).collect();
+        assert_eq!(causes, if sent { vec![Some(Cause::Cancelled)] } else { vec![] });
+    }
+}
+
+#[tokio::test]
+async fn usage_is_booked_once_on_every_path() {
+    let usage =
+        "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
+    let reads = "      - observe: spent\n        cel: spend.output\n";
+    let answered = format!("{reads}{}", stage("cache", "answer", "c"));
+    let cases: Vec<(&str, bool, Vec<Script>, u64)> = vec![
+        (reads, false, vec![whole("hi")], 2),
+        (reads, false, vec![Script::Fails(Cause::Connect), whole("hi")], 2),
+        (reads, true, vec![Script::Stream(vec![Ok(delta!("hi")), Ok(FINISH), Ok(usage), Ok(DONE)])], 2),
+        (reads, true, vec![Script::Stream(vec![Ok(delta!("hi")), Ok(usage), Err(Cause::Broken)])], 2),
+        // Not told: each event counts for a token.
+        (reads, true, vec![Script::Stream(vec![Ok(delta!("hi")), Ok(FINISH), Ok(DONE)])], 2),
+        (&answered, false, vec![], 0),
+    ];
+    for (n, (stages, stream, scripts, output)) in cases.into_iter().enumerate() {
+        let world = world(stages, scripts);
+        let (_, body) = world.send(stream).await;
+        let record = world.record();
+        assert_eq!(record.usage.output, output, "case {n}");
+        assert!(!stream || !body.contains("prompt_tokens"), "the client did not ask: {body}");
+        assert!(record.trace.attempts.iter().all(|attempt| attempt.took.is_some()), "case {n}");
+    }
+}
+
+#[tokio::test]
+async fn what_passed_before_a_refusal_in_the_same_piece_goes_out_before_it() {
+    let both = concat!(delta!("fine"), delta!("secret"));
+    let pieces = vec![Ok(delta!("so ")), Ok(both), Ok(DONE)];
+    let world = world(&stage("guard", "deny-reply", "a"), vec![Script::Stream(pieces)]);
+    let (_, body) = world.send(true).await;
+    assert!(body.contains("fine") && body.contains("content-denied") && !body.contains("secret"), "{body}");
+    assert_eq!(world.record().trace.attempts[0].cause, None, "the provider did nothing wrong");
+}
+
+#[tokio::test]
+async fn a_cache_key_follows_settings_and_models_and_not_places() {
+    let below = |yaml: &str, model: &str| {
+        let world = world(yaml, vec![whole("hi")]);
+        let body = format!(r#"{{"model":"{model}","messages":[{{"role":"user","content":"x"}}]}}"#);
+        async move {
+            world.post(Operation::Chat, &body).await;
+            world.log.lock().unwrap().iter().find(|line| line.starts_with('[')).cloned().unwrap()
+        }
+    };
+    let cache = stage("cache", "below", "c");
+    let base = format!("{cache}{}", stage("transform", "pass", "t"));
+    let first = below(&base, "m").await;
+    assert_eq!(first, below(&base, "m").await, "the same in every plan");
+    let same = [
+        base.replace("transform: pass", "transform:    pass  # moved"),
+        format!("{}{base}", stage("transform", "wait", "above")),
+        format!("{base}{}", "      - observe: o\n        cel: request.model\n"),
+        base.replace("        name: t\n", "        name: other\n"),
+    ];
+    for yaml in same {
+        assert_eq!(first, below(&yaml, "m").await, "{yaml}");
+    }
+    let other = [
+        base.replace("transform: pass", "transform: wait"),
+        format!("{base}        sample: 50%\n"),
+        format!("{base}        when: request.stream\n"),
+        cache,
+    ];
+    for yaml in other {
+        assert_ne!(first, below(&yaml, "m").await, "{yaml}");
+    }
+}
+
+#[tokio::test]
+async fn a_list_of_models_is_for_those_who_may_ask() {
+    let open = world(&stage("guard", "pass", "a"), vec![]);
+    let mut list = Request::new("r1", Dialect::OpenAi, Operation::Model, "/v1/models");
+    list.method = http::Method::GET;
+    let response = handle(&open.gateway, Arc::clone(&open.plan), list).await;
+    assert_eq!(response.status, 200);
+}
+
+/// A route to `m` whose second attempt alone may be made.
+const SECOND_ONLY: &str = "      - route: r\n        cel: '\"m\"'\n        attempt:\n          - { guard: second, cel: attempt.n == 2 }\n";
+
+#[tokio::test]
+async fn stages_of_an_attempt_rule_targets_out_and_stand_in_the_trace() {
+    let shadow = "          - { transform: shadowed, rhai: 'fn request(r) { r.system(`edited`); }', mode: shadow }\n          - { guard: left-out, cel: \"false\", when: request.stream }\n";
+    let world = world(&format!("{SECOND_ONLY}{shadow}"), vec![whole("from b")]);
+    assert_eq!(world.send(false).await, (200, completion("from b")));
+    assert_eq!(world.decisions(), ["passed", "denied", "edited", "skipped"]);
+    let calls = world.upstream.calls.lock().unwrap();
+    assert!(!String::from_utf8_lossy(&calls[0].body).contains("edited"), "a shadow changes nothing");
+    let causes: Vec<_> = world.record().trace.attempts.iter().map(|attempt| attempt.cause).collect();
+    assert_eq!(causes, [Some(Cause::RuledOut), None]);
+}
+
+#[tokio::test]
+async fn a_target_that_is_ruled_out_does_not_use_up_its_breakers_probe() {
+    let world = world(SECOND_ONLY, vec![whole("from b")]);
+    let breaker = world.gateway.state.breakers.target("a/ma");
+    let settings = BreakerSettings { cool_down: Duration::from_nanos(1), ..BreakerSettings::default() };
+    for _ in 0..5 {
+        breaker.failed(&settings, Duration::ZERO);
+    }
+    assert_eq!(world.send(false).await.0, 200);
+    assert_eq!(world.record().trace.attempts.len(), 2, "it was picked");
+    assert_eq!(breaker.allows(&BreakerSettings::default(), Still.now()), Permit::Probe);
+}
+
+#[tokio::test]
+async fn one_request_at_a_time_probes_a_target() {
+    let world = world(&stage("guard", "pass", "a"), vec![Script::Hangs, whole("from b")]);
+    let breaker = world.gateway.state.breakers.target("a/ma");
+    let settings = BreakerSettings { cool_down: Duration::from_nanos(1), ..BreakerSettings::default() };
+    for _ in 0..5 {
+        breaker.failed(&settings, Duration::ZERO);
+    }
+    let mut probing = handle(&world.gateway, Arc::clone(&world.plan), world.request(false)).boxed();
+    assert!((&mut probing).now_or_never().is_none());
+    assert_eq!(world.send(false).await, (200, completion("from b")));
 }

@@ -1,6 +1,8 @@
 //! Choosing targets.
 
 mod fallback;
+#[cfg(test)]
+mod tests;
 mod weighted;
 
 pub(crate) use fallback::mendable;

@@ -1,0 +1,161 @@
+//! Each finding of compiling a plan, as its author reads it.
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+use std::sync::Arc;
+use weir_catalog::Catalogue;
+use weir_diagnostic::Diagnostics;
+use weir_message::{Operation, Verb};
+use weir_pipeline::{
+    Declares, Needs, Registry, Secrets, Stage, Streaming, TEXT_OPERATIONS, Workbench, Workshop, compile,
+};
+use weir_policy::{BodyDecl, Builtins, Environment, StageDecl, load};
+use weir_state::State;
+
+/// A stage that is nothing but what it declares, by its name.
+struct Declaring(&'static str);
+
+impl Stage for Declaring {
+    fn declares(&self) -> Declares {
+        let plain = Declares { judges_request: false, ..Declares::default() };
+        match self.0 {
+            "key" => Declares { requires_caller: true, ..Declares::default() },
+            "edits" => {
+                let needs = Needs::BODY;
+                Declares {
+                    needs,
+                    edits_request: true,
+                    reads_operations: Some(TEXT_OPERATIONS),
+                    ..Declares::default()
+                }
+            }
+            "chat-only" => Declares { reads_operations: Some(&[Operation::Chat]), ..Declares::default() },
+            "judges" => Declares::default(),
+            "whole" => Declares { streaming: Streaming::Whole, reads_reply: true, ..plain },
+            "events" => Declares { streaming: Streaming::Events, ..plain },
+            _ => plain,
+        }
+    }
+}
+
+struct Stub;
+
+const NAMES: &[&str] = &["key", "edits", "chat-only", "judges", "whole", "events", "looks", "leads"];
+
+impl Builtins for Stub {
+    fn names(&self, _verb: Verb) -> Vec<&'static str> {
+        NAMES.to_vec()
+    }
+
+    fn schema(&self, _verb: Verb, name: &str) -> Option<schemars::Schema> {
+        NAMES.contains(&name).then(|| schemars::json_schema!({ "type": "object" }))
+    }
+}
+
+impl Registry for Stub {
+    fn compile(&self, decl: &StageDecl, _bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
+        let BodyDecl::Builtin(name) = &decl.body else { return None };
+        Some(Arc::new(Declaring(NAMES.iter().find(|known| **known == &***name)?)))
+    }
+}
+
+struct NoRows;
+
+impl weir_policy::Catalogue for NoRows {
+    fn row_names(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+/// What loading a set of these further sections says, with one provider and one model called `m`.
+fn said(sections: &str) -> String {
+    let yaml = format!(
+        "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1 }}\nmodels:\n  m: {{ targets: [ {{ provider: a }} ] }}\n{sections}"
+    );
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), yaml).unwrap();
+    let snapshot = weir_policy::snapshot(folder.path()).unwrap();
+    let loaded = load(&snapshot, &Environment { builtins: &Stub, catalogue: &NoRows, library: &[] });
+    let mut found = loaded.diagnostics;
+    if let Some(set) = &loaded.set {
+        let workshop = Workshop {
+            registry: Arc::new(Stub),
+            catalogue: Catalogue::builtin(),
+            inference: weir_inference::Models::open(std::path::Path::new("none")),
+            state: Arc::new(State::default()),
+        };
+        let plan = compile(set, &workshop, &Secrets::Ignored, &mut found);
+        assert_eq!(plan.is_some(), !found.has_errors(), "a plan if and only if nothing is an error");
+    }
+    let mut sorted = Diagnostics::new();
+    sorted.extend(found);
+    sorted.sort();
+    weir_diagnostic::render(&loaded.sources, &sorted, false)
+}
+
+/// One open pipeline of these stages.
+fn stages(lines: &[&str]) -> String {
+    let lines: Vec<String> = lines.iter().map(|line| format!("      - {line}\n")).collect();
+    format!("pipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{}", lines.concat())
+}
+
+const HASH: &str = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+
+#[test]
+fn every_finding_reads_as_its_author_needs() {
+    let keys = format!("keys:\n  one: {{ hash: \"{HASH}\" }}\n  two: {{ hash: \"{HASH}\" }}\n");
+    let cases: Vec<(&str, String)> = vec![
+        ("open-relay", "pipelines:\n  - pipeline: p\n    stages:\n      - guard: key\n        when: request.stream\n".into()),
+        ("blind-guard", stages(&["guard: chat-only"])),
+        ("blind-guard-in-attempt", stages(&["route: leads\n        attempt: [ { guard: chat-only } ]"])),
+        ("blind-guard-of-events", stages(&["guard: events"])),
+        ("cache-before-pii", stages(&["cache: looks", "guard: edits"])),
+        ("guard-below-cache", stages(&["cache: looks", "guard: judges"])),
+        ("stream-needs-whole", stages(&["transform: whole"])),
+        ("misplaced", stages(&["route: leads", "guard: judges"])),
+        ("misplaced-in-attempt", stages(&["route: leads\n        attempt: [ { cache: looks }, { guard: whole } ]"])),
+        ("unseen-shadow", stages(&["guard: judges\n        mode: shadow"])),
+        ("never-happens", stages(&["guard: judges\n        when: \"false\""])),
+        (
+            "never-happens-no-operation",
+            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"speech\"\n    stages: []\n".into(),
+        ),
+        (
+            "never-happens-here",
+            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages:\n      - guard: judges\n        when: request.operation == \"embedding\"\n".into(),
+        ),
+        (
+            "never-happens-behind-another",
+            "pipelines:\n  - pipeline: all\n    anonymous: true\n    stages: []\n  - pipeline: chat\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages: []\n".into(),
+        ),
+        ("duplicate-key", format!("{keys}{}", stages(&["guard: judges"]))),
+        ("cel-cache", stages(&["cache: mine\n        cel: request.stream"])),
+        ("unknown-model", stages(&["route: mine\n        cel: '\"mm\"'"])),
+        ("bad-cel", stages(&["guard: mine\n        cel: request.modle == \"m\""])),
+    ];
+    for (name, sections) in cases {
+        let said = said(&sections);
+        assert_ne!(said, "no problems\n", "{name} says nothing");
+        insta::assert_snapshot!(name, said);
+    }
+}
+
+#[test]
+fn what_is_right_says_nothing() {
+    let cases = [
+        stages(&["guard: edits", "cache: looks", "route: leads"]),
+        stages(&["guard: chat-only\n        unread: pass"]),
+        stages(&["guard: chat-only\n        when: request.operation == \"chat\""]),
+        stages(&["cache: looks", "guard: judges\n        on_hit: skip"]),
+        stages(&["transform: whole\n        stream: whole"]),
+        stages(&["guard: judges\n        mode: shadow", "observe: looks"]),
+        "pipelines:\n  - pipeline: p\n    stages: [ { guard: key } ]\n".to_owned(),
+        // A frame's stage may fit only some pipelines.
+        format!(
+            "{}frames:\n  - frame: f\n    when: request.operation == \"embedding\"\n    stages: [ {{ guard: judges }} ]\n",
+            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages: []\n"
+        ),
+    ];
+    for sections in cases {
+        assert_eq!(said(&sections), "no problems\n", "{sections}");
+    }
+}
