@@ -92,7 +92,10 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         gateway,
         traces,
         metrics: Arc::new(move |out: &mut String| out.push_str(&metrics.render())),
-        purge: Arc::new(move |_stage: Option<&str>| state.purge()),
+        purge: Arc::new(move |per: Option<&str>| match per {
+            None => state.purge(),
+            Some(subject) => state.purge_partition(&weir_stage::cache_partition(subject)),
+        }),
         started: Box::new(move |started| say(&greeting(started, &example))),
     };
     match weir_proxy::serve(options, parts) {
@@ -101,15 +104,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// The target of the log that `observe: log` writes to.
-const ACCESS_LOG: &str = "weir::access";
-
 /// The gateway's own log goes to standard error, filtered by `WEIR_LOG`; what `observe: log` writes is one JSON object a line on
 /// standard output, whatever the form and the filter.
 fn start_logs(form: Log) {
     use tracing_subscriber::filter::{EnvFilter, FilterExt, filter_fn};
     use tracing_subscriber::prelude::*;
-    let is_access = || filter_fn(|metadata| metadata.target() == ACCESS_LOG);
+    let is_access = || filter_fn(|metadata| metadata.target() == weir_stage::ACCESS_LOG);
     let filter = EnvFilter::try_from_env("WEIR_LOG").unwrap_or_else(|_| EnvFilter::new("warn,weir=info"));
     let access = tracing_subscriber::fmt::layer()
         .without_time()

@@ -1,4 +1,5 @@
 //! Every example and every policy of the library loads without a finding, and its cases pass, by the binary itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};

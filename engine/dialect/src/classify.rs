@@ -52,8 +52,8 @@ pub fn classify(method: &Method, path: &str) -> Result<Route, Unclassified> {
     Ok(Route { dialect: Dialect::OpenAi, operation, item })
 }
 
-/// `None` if an escape is malformed or what it gives is not UTF-8.
-fn percent_decoded(text: &str) -> Option<ByteString> {
+/// The text behind percent signs (RFC 3986, 2.1). `None` if an escape is malformed or what it gives is not UTF-8.
+pub fn percent_decoded(text: &str) -> Option<ByteString> {
     let mut out = Vec::with_capacity(text.len());
     let mut bytes = text.bytes();
     while let Some(byte) = bytes.next() {

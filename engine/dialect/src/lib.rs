@@ -14,7 +14,7 @@ mod sse;
 mod stream;
 mod writer;
 
-pub use classify::{Route, Unclassified, classify};
+pub use classify::{Route, Unclassified, classify, percent_decoded};
 pub use sse::{Sse, SseError};
 pub use stream::{Ending, Level, StreamDecoder};
 pub use writer::{Collector, StreamEncoder};

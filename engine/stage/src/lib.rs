@@ -16,6 +16,7 @@ mod route;
 mod testing;
 mod transform;
 
-pub use observe::Metrics;
+pub use cache::partition as cache_partition;
+pub use observe::{ACCESS_LOG, Metrics};
 pub use reference::reference;
 pub use registry::registry;

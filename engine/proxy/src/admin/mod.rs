@@ -23,7 +23,7 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// Appends metric families in OpenMetrics text, without the end mark.
 pub type RenderMetrics = dyn Fn(&mut String) + Send + Sync;
 
-/// Empties the caches, or those of one stage; gives back how many entries went.
+/// Empties the caches, or what they hold for one subject of `per` (a team, a key); gives back how many entries went.
 pub type PurgeCaches = dyn Fn(Option<&str>) -> u64 + Send + Sync;
 
 /// The admin API.
@@ -75,9 +75,14 @@ impl Admin {
             "/revision" => json(&*self.current.status()),
             "/traces" => json(&self.traces.list()),
             "/caches/purge" => {
-                let stage =
-                    query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("stage=")));
-                json(&serde_json::json!({ "purged": (self.purge)(stage) }))
+                let per = query.and_then(|query| query.split('&').find_map(|pair| pair.strip_prefix("per=")));
+                match per.map(weir_dialect::percent_decoded) {
+                    None => json(&serde_json::json!({ "purged": (self.purge)(None) })),
+                    Some(Some(subject)) => {
+                        json(&serde_json::json!({ "purged": (self.purge)(Some(&subject)) }))
+                    }
+                    Some(None) => error(StatusCode::BAD_REQUEST, "the subject is not percent-encoded UTF-8"),
+                }
             }
             _ => match path.strip_prefix("/traces/").and_then(|id| self.traces.get(id)) {
                 Some(trace) => json(&trace),

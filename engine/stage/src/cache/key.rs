@@ -24,8 +24,8 @@ pub(crate) enum Part {
     ButLastUserTurn,
 }
 
-/// The partition of a subject: what a purge of it forgets.
-pub(crate) fn partition(per: &str) -> [u8; 32] {
+/// The partition of a subject of `per` in the state's caches: what a purge of it forgets.
+pub fn partition(per: &str) -> [u8; 32] {
     *blake3::Hasher::new_derive_key("weir cache partition").update(per.as_bytes()).finalize().as_bytes()
 }
 

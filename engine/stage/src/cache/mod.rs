@@ -8,3 +8,5 @@ mod keep;
 mod key;
 pub(crate) mod semantic;
 mod words;
+
+pub use key::partition;

@@ -43,6 +43,9 @@ pub(crate) struct Settings {
 /// The most of a reply's text that is written, in bytes.
 const LONGEST_REPLY: usize = 1 << 20;
 
+/// The target of the log that the lines go to.
+pub const ACCESS_LOG: &str = "weir::access";
+
 pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
     let settings: Settings = bench.settings(decl)?;
     let mut headers = Vec::new();
@@ -121,9 +124,9 @@ impl Stage for Log {
     }
 
     fn record(&self, visit: Visit<'_>) {
-        if tracing::enabled!(target: "weir::access", tracing::Level::INFO) {
+        if tracing::enabled!(target: ACCESS_LOG, tracing::Level::INFO) {
             let line = self.line(visit.exchange, seen(visit.slot));
-            tracing::info!(target: "weir::access", "{line}");
+            tracing::info!(target: ACCESS_LOG, "{line}");
         }
     }
 }

@@ -5,4 +5,5 @@ pub(crate) mod log;
 pub(crate) mod metrics;
 mod series;
 
+pub use log::ACCESS_LOG;
 pub use series::Metrics;
