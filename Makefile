@@ -14,7 +14,7 @@ CARGO := cargo
 NEXTEST := $(shell command -v cargo-nextest >/dev/null && echo "nextest run" || echo "test")
 POLICY ?= examples/quickstart
 
-.PHONY: help setup build run test lint unit policies http clients fuzz bench reference clean
+.PHONY: help setup build run test lint unit policies clients fuzz bench reference clean
 
 help: ## says what can be made
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -28,7 +28,7 @@ build: setup ## builds the release binary
 run: build ## serves POLICY (the quickstart) on 127.0.0.1:8080
 	@exec target/release/weir serve $(POLICY)
 
-test: setup lint unit policies http clients ## everything that CI runs
+test: setup lint unit policies clients ## everything that CI runs
 
 lint: ## formatting, clippy, and that the generated pages are fresh
 	$(CARGO) fmt --all -- --check
