@@ -18,19 +18,30 @@ const HOP_BY_HOP: [HeaderName; 9] = [
     UPGRADE,
 ];
 
+/// The headers that concern more than one connection.
+pub(crate) fn end_to_end(headers: &HeaderMap) -> HeaderMap {
+    let mut out = HeaderMap::with_capacity(headers.len());
+    for (name, value) in headers {
+        if !HOP_BY_HOP.contains(name) {
+            out.append(name, value.clone());
+        }
+    }
+    for name in named(headers) {
+        out.remove(name);
+    }
+    out
+}
+
+/// The headers that `connection` names.
+fn named(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(CONNECTION).iter().filter_map(|value| value.to_str().ok());
+    values.flat_map(|value| value.split(',')).filter_map(|token| token.trim().parse().ok()).collect()
+}
+
 /// Takes out every header that concerns one connection alone: the fixed ones, and those that `connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        let named: Vec<HeaderName> = headers
-            .get_all(CONNECTION)
-            .iter()
-            .filter_map(|value| value.to_str().ok())
-            .flat_map(|value| value.split(','))
-            .filter_map(|token| token.trim().parse().ok())
-            .collect();
-        for name in named {
-            headers.remove(name);
-        }
+    for name in named(headers) {
+        headers.remove(name);
     }
     for name in &HOP_BY_HOP {
         headers.remove(name);
@@ -58,6 +69,7 @@ mod tests {
         ] {
             headers.append(HeaderName::from_static(name), value.parse().unwrap());
         }
+        assert_eq!(end_to_end(&headers).len(), 1);
         strip_hop_by_hop(&mut headers);
         assert_eq!(headers.len(), 1);
         assert_eq!(headers["content-type"], "text/plain");

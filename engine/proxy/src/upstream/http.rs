@@ -4,7 +4,7 @@ use super::body::Reading;
 use super::failure::{Stage, call_error, died_idle};
 use super::site::{Site, Sites};
 use crate::coding::{Coding, Decoder};
-use crate::hygiene::strip_hop_by_hop;
+use crate::hygiene::end_to_end;
 use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
 use http::{HeaderMap, HeaderValue, Method};
@@ -49,14 +49,15 @@ impl Http {
             Ok(site) => site?,
             Err(_) => return Err(no_connection(call.timeouts.connect)),
         };
-        let request = head(&call, endpoint, &site)?;
         let mut line = connect(&site, call.timeouts.connect, false).await?;
-        let exchanged = exchange(&mut line.session, request.clone(), &call, deadline).await;
+        let request = head(&call, endpoint, &site)?;
+        let exchanged = exchange(&mut line.session, request, &call, deadline).await;
         if let Err(error) = exchanged {
             if !(line.reused && died_idle(&error)) {
                 return Err(call_error(Stage::Head, &error));
             }
             line = connect(&site, call.timeouts.connect, true).await?;
+            let request = head(&call, endpoint, &site)?;
             exchange(&mut line.session, request, &call, deadline)
                 .await
                 .map_err(|error| call_error(Stage::Head, &error))?;
@@ -163,8 +164,7 @@ fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallErro
     if status == 101 {
         return Err(CallError::new(Cause::Invalid, "the provider changed the protocol unasked"));
     }
-    let mut headers = head.headers.clone();
-    strip_hop_by_hop(&mut headers);
+    let mut headers = end_to_end(&head.headers);
     let limit = (!is_stream(&headers)).then_some(call.body_limit);
     let decoder = if call.decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
     let reading = Reading::new(line, decoder, limit, call.timeouts.between, deadline);
