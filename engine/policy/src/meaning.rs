@@ -120,7 +120,7 @@ fn check_key(key: &Named<CallerKey>, diagnostics: &mut Diagnostics) {
                 diagnostics.push(
                     Diagnostic::new(Code::BadValue, "a hash is `blake3:` and 64 hex digits")
                         .at(hash.span)
-                        .help("make one with `printf %s KEY | b3sum`"),
+                        .help("make one with `printf %s KEY | weir key hash`"),
                 );
             }
         }
