@@ -327,6 +327,10 @@ impl<J: WindowJudge> StreamStage for Windows<J> {
         self.go(out)
     }
 
+    fn abandon(&mut self, out: &mut Vec<Event>) {
+        out.extend(self.queue.drain(..));
+    }
+
     fn notes(&mut self, notes: &mut Notes) {
         self.judge.notes(notes);
     }
