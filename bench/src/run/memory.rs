@@ -14,14 +14,15 @@ pub(super) fn rows(bench: &Bench) -> Outcome<Vec<Row>> {
     let idle = weir.resident()?;
     let part = bench.choose(100_000, 10_000);
     let request = prompts::plain(1 << 10);
-    let mut first = 0;
-    for n in 0..PARTS {
+    let mut held = Vec::new();
+    for _ in 0..PARTS {
         closed(weir.port, &request, 16, Until::Replies(part))?;
-        if n == 0 {
-            first = weir.resident()?;
-        }
+        // The allocator gives back what is free after a moment.
+        std::thread::sleep(Duration::from_secs(1));
+        held.push(weir.resident()?);
     }
-    let last = weir.resident()?;
+    eprintln!("resident after each {part} requests, KiB: {held:?}");
+    let (first, last) = (held.first().copied().unwrap_or(0), held.last().copied().unwrap_or(0));
     let growth = float(last) - float(first);
     Ok(vec![
         Row::bound("memory, idle without models", "MiB", float(idle) / 1024.0, 40.0),

@@ -44,6 +44,9 @@ enum Group {
     Reload,
 }
 
+/// What measures a group.
+type Measure = fn(&Bench) -> Outcome<Vec<Row>>;
+
 /// How to load one port.
 #[derive(clap::Args)]
 pub(crate) struct LoadArgs {
@@ -113,7 +116,7 @@ impl Bench {
 pub(crate) fn run(args: &Args) -> Outcome<()> {
     let bench = Bench::new(args)?;
     let mut rows = Vec::new();
-    let groups: [(Group, fn(&Bench) -> Outcome<Vec<Row>>); 7] = [
+    let groups: [(Group, Measure); 7] = [
         (Group::Cpu, cpu::rows),
         (Group::Stream, streams::rows),
         (Group::Latency, latency::rows),
