@@ -118,9 +118,9 @@ fn run_file(file: &Path, options: &Options<'_>, tally: &mut Tally) -> Option<Fil
 pub(crate) struct LastEnded(Mutex<Option<(Trace, Ledger)>>);
 
 impl Sink for LastEnded {
-    fn ended(&self, exchange: &Exchange) {
+    fn ended(&self, exchange: &mut Exchange) {
         let ledger = Ledger { usage: exchange.usage, cost: exchange.cost };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((exchange.trace.clone(), ledger));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((std::mem::take(&mut exchange.trace), ledger));
     }
 
     fn waits_for_shadows(&self) -> bool {

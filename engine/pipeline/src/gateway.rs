@@ -20,8 +20,9 @@ pub struct Gateway {
 
 /// Is told of every request that ended (the admin API's last traces, `weir test`).
 pub trait Sink: Send + Sync {
-    /// A request ended. Called once each, from the request's own task: must not block.
-    fn ended(&self, exchange: &Exchange);
+    /// A request ended. Called once each, last of all and from the request's own task: must not block. It may take what it
+    /// keeps out of the exchange.
+    fn ended(&self, exchange: &mut Exchange);
 
     /// Whether a reply waits until shadowed stages have decided, so that the record is there when the reply is (`weir test`,
     /// `weir explain`). Serving, shadows hold nothing: the record follows when they are done.
@@ -34,5 +35,5 @@ pub trait Sink: Send + Sync {
 pub struct NoSink;
 
 impl Sink for NoSink {
-    fn ended(&self, _exchange: &Exchange) {}
+    fn ended(&self, _exchange: &mut Exchange) {}
 }

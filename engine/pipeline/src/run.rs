@@ -360,7 +360,7 @@ impl Run {
             }
         }
         let gateway = Arc::clone(&self.x.gateway);
-        gateway.sink.ended(&self.x);
+        gateway.sink.ended(&mut self.x);
     }
 
     /// Notes when all was done for the client.

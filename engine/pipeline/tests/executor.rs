@@ -231,7 +231,7 @@ impl Clock for Still {
 struct Ended(Mutex<Vec<Exchange>>);
 
 impl Sink for Ended {
-    fn ended(&self, exchange: &Exchange) {
+    fn ended(&self, exchange: &mut Exchange) {
         self.0.lock().unwrap().push(exchange.clone());
     }
 }

@@ -280,7 +280,7 @@ impl Ended {
 }
 
 impl Sink for Ended {
-    fn ended(&self, exchange: &Exchange) {
+    fn ended(&self, exchange: &mut Exchange) {
         self.all.lock().unwrap().push(exchange.clone());
         self.bell.notify_waiters();
     }

@@ -13,6 +13,9 @@ const KEPT: usize = 256;
 /// The most bytes of facts and reasons kept of one trace; a stage over it keeps its decision alone.
 const MOST: usize = 16 * 1024;
 
+/// The most characters kept of a detail.
+const LONGEST_DETAIL: usize = 1024;
+
 /// One request that ended.
 struct Entry {
     id: Arc<str>,
@@ -69,7 +72,7 @@ impl Default for Traces {
 }
 
 impl Sink for Traces {
-    fn ended(&self, exchange: &Exchange) {
+    fn ended(&self, exchange: &mut Exchange) {
         self.keep(Entry {
             id: Arc::clone(&exchange.request.id),
             revision: Arc::clone(exchange.plan.revision()),
@@ -79,48 +82,31 @@ impl Sink for Traces {
             status: exchange.status,
             usage: exchange.usage,
             cost: exchange.cost,
-            trace: within(&exchange.trace),
+            trace: within(std::mem::take(&mut exchange.trace)),
         });
     }
 }
 
-/// A copy that is not larger than it may be.
-fn within(trace: &Trace) -> Trace {
+/// The trace, no larger than it may be: a stage over the limit keeps its decision alone.
+fn within(mut trace: Trace) -> Trace {
     let mut left = MOST;
-    let stages = trace.stages.iter().map(|stage| {
+    for stage in &mut trace.stages {
         let size = stage.reason.as_ref().map_or(0, String::len)
             + stage.facts.iter().map(|(name, value)| name.len() + weight(value)).sum::<usize>();
         match left.checked_sub(size) {
-            Some(rest) => {
-                left = rest;
-                stage.clone()
+            Some(rest) => left = rest,
+            None => {
+                stage.reason = None;
+                stage.facts = Vec::new();
             }
-            None => StageTrace { reason: None, facts: Vec::new(), ..bare(stage) },
         }
-    });
-    Trace {
-        stages: stages.collect(),
-        pipeline: Arc::clone(&trace.pipeline),
-        attempts: trace.attempts.clone(),
-        timings: trace.timings,
-        outcome: trace.outcome,
-        error: trace.error.clone(),
-        detail: trace.detail.as_ref().map(|detail| detail.chars().take(1024).collect()),
-        dropped: trace.dropped.clone(),
     }
-}
-
-fn bare(stage: &StageTrace) -> StageTrace {
-    StageTrace {
-        name: Arc::clone(&stage.name),
-        verb: stage.verb,
-        body: Arc::clone(&stage.body),
-        mode: stage.mode,
-        decision: stage.decision,
-        reason: None,
-        took: stage.took,
-        facts: Vec::new(),
+    if let Some(detail) = &mut trace.detail
+        && let Some((cut, _)) = detail.char_indices().nth(LONGEST_DETAIL)
+    {
+        detail.truncate(cut);
     }
+    trace
 }
 
 /// About how many bytes a fact takes.
@@ -254,7 +240,7 @@ mod tests {
             facts: vec![("print", Value::String("x".repeat(size)))],
         };
         let trace = Trace { stages: vec![stage(10), stage(MOST), stage(10)], ..Trace::default() };
-        let kept: Vec<usize> = within(&trace).stages.iter().map(|stage| stage.facts.len()).collect();
+        let kept: Vec<usize> = within(trace).stages.iter().map(|stage| stage.facts.len()).collect();
         assert_eq!(kept, [1, 0, 1]);
     }
 }

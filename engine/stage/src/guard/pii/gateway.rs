@@ -94,7 +94,7 @@ impl Clock for Still {
 struct Ended(Mutex<Option<Trace>>);
 
 impl Sink for Ended {
-    fn ended(&self, exchange: &Exchange) {
+    fn ended(&self, exchange: &mut Exchange) {
         *self.0.lock().unwrap() = Some(exchange.trace.clone());
     }
 }
