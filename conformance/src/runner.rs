@@ -120,7 +120,8 @@ pub(crate) struct LastEnded(Mutex<Option<(Trace, Ledger)>>);
 impl Sink for LastEnded {
     fn ended(&self, exchange: &mut Exchange) {
         let ledger = Ledger { usage: exchange.usage, cost: exchange.cost };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some((std::mem::take(&mut exchange.trace), ledger));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
+            Some((std::mem::take(&mut exchange.trace), ledger));
     }
 
     fn waits_for_shadows(&self) -> bool {
