@@ -159,6 +159,7 @@ impl Explanation {
             "outcome": self.trace.outcome.name(),
             "error": self.trace.error,
             "detail": self.trace.detail,
+            "said": self.trace.said,
             "stages": stages,
             "attempts": attempts,
             "calls": calls,
@@ -200,6 +201,9 @@ impl Explanation {
         }
         if let Some(detail) = &self.trace.detail {
             let _ = writeln!(out, "  detail: {detail}");
+        }
+        if let Some(said) = &self.trace.said {
+            let _ = writeln!(out, "  the provider said: {said}");
         }
         let _ = writeln!(out, "the client gets {} ({})", self.status, self.trace.outcome.name());
         for line in self.body.lines().take(40) {

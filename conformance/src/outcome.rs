@@ -126,9 +126,10 @@ impl Came {
         }
         if !failures.is_empty()
             && let Some(trace) = &self.trace
-            && let Some(detail) = &trace.detail
         {
-            failures.push(Failure::note(place, format!("the trace says: {detail}")));
+            for text in [&trace.detail, &trace.said].into_iter().flatten() {
+                failures.push(Failure::note(place, format!("the trace says: {text}")));
+            }
         }
         (failures, unseen)
     }

@@ -75,6 +75,11 @@ pub struct Gateway {
     log: PathBuf,
 }
 
+/// Where what it says on standard output goes, beside its log.
+fn out_beside(log: &Path) -> PathBuf {
+    log.with_extension("out")
+}
+
 /// The `weir` binary: `WEIR_BIN`, else the one beside the tests.
 pub fn weir_binary() -> PathBuf {
     let path = std::env::var_os("WEIR_BIN").map_or_else(|| beside("weir"), PathBuf::from);
@@ -122,9 +127,29 @@ impl Gateway {
         (spawn(&self.set, &log, arguments, &[]), log)
     }
 
-    /// What it logged so far.
+    /// What it logged so far, on standard error.
     pub fn log(&self) -> String {
         std::fs::read_to_string(&self.log).unwrap_or_default()
+    }
+
+    /// What it said so far on standard output: its greeting, and what `observe: log` writes.
+    pub fn out(&self) -> String {
+        std::fs::read_to_string(out_beside(&self.log)).unwrap_or_default()
+    }
+
+    /// The lines of `observe: log` about a request, once there are so many.
+    pub fn lines_of(&self, id: &str, count: usize) -> Vec<Value> {
+        eventually(&format!("{count} lines about {id}"), || {
+            let out = self.out();
+            let whole = out.rfind('\n').and_then(|end| out.get(..end)).unwrap_or("");
+            let lines: Vec<Value> = whole
+                .lines()
+                .filter(|line| line.starts_with('{'))
+                .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+                .filter(|line: &Value| line.get("id").is_some_and(|have| have == id))
+                .collect();
+            (lines.len() >= count).then_some(lines)
+        })
     }
 
     /// A connection to its listener.
@@ -186,8 +211,8 @@ fn signal(pid: u32, name: &str) {
 }
 
 fn spawn(set: &Set, log: &Path, arguments: &[&str], variables: &[(&str, &str)]) -> Child {
-    let out = std::fs::File::create(log).expect("a log");
-    let err = out.try_clone().expect("a log");
+    let out = std::fs::File::create(out_beside(log)).expect("a file for its output");
+    let err = std::fs::File::create(log).expect("a log");
     Command::new(weir_binary())
         .arg("serve")
         .arg(set.path())

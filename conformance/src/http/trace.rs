@@ -23,6 +23,7 @@ pub(super) fn read(json: &Value) -> Trace {
         outcome: Outcome::from_name(text(json, "outcome")).unwrap_or(Outcome::Open),
         error: json.get("error").and_then(Value::as_str).map(str::to_owned),
         detail: json.get("detail").and_then(Value::as_str).map(str::to_owned),
+        said: json.get("said").and_then(Value::as_str).map(str::to_owned),
         dropped: list(json, "dropped").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         ..Trace::default()
     }

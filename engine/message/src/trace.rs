@@ -123,8 +123,10 @@ pub struct Trace {
     pub outcome: Outcome,
     /// `error.code` of the refusal, if it was refused.
     pub error: Option<String>,
-    /// What a fault's detail said, for the operator.
+    /// What a fault's detail said, for the operator. In the gateway's own words: it quotes no prompt.
     pub detail: Option<String>,
+    /// What the last provider that failed said of it, cut short. It may quote the prompt.
+    pub said: Option<String>,
     /// Fields that a change of dialect could not carry.
     pub dropped: Vec<String>,
 }
@@ -139,6 +141,7 @@ impl Default for Trace {
             outcome: Outcome::Open,
             error: None,
             detail: None,
+            said: None,
             dropped: Vec::new(),
         }
     }

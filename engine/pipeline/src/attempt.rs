@@ -337,11 +337,11 @@ impl Run {
         if !(200..400).contains(&answer.status) {
             let body = read_some(&mut answer, ERROR_LIMIT).await;
             let error = weir_dialect::provider_error(dialect, answer.status, &answer.headers, &body);
-            self.said = Some(error.excerpt.clone());
+            self.x.trace.said = Some(error.excerpt);
             return Err(Failure {
                 cause: error.cause,
                 retry_after: error.retry_after,
-                detail: format!("{} answered {}: {}", target.provider.name, answer.status, error.excerpt),
+                detail: format!("{} answered {}", target.provider.name, answer.status),
             });
         }
         if !(200..300).contains(&answer.status) {
@@ -401,13 +401,11 @@ impl Run {
                 None => {}
                 Some(event) if event.kind == EventKind::Error => {
                     let error = weir_dialect::stream_error(dialect, &event.raw);
+                    self.x.trace.said = Some(error.excerpt);
                     return Err(Failure {
                         cause: error.cause,
                         retry_after: error.retry_after,
-                        detail: format!(
-                            "{} told an error in its stream: {}",
-                            target.provider.name, error.excerpt
-                        ),
+                        detail: format!("{} told an error in its stream", target.provider.name),
                     });
                 }
                 Some(_) => break,
@@ -447,7 +445,7 @@ impl Run {
         // What the provider said of a request that it rejects helps the client; but where a guard reads replies, text that it
         // did not see is not passed on.
         let guarded = self.x.plan.pipelines.get(self.pipeline).is_none_or(|pipeline| pipeline.guards_replies);
-        let mut fault = match (&self.said, cause) {
+        let mut fault = match (&self.x.trace.said, cause) {
             (Some(said), Cause::Rejected | Cause::ContextTooLong) if !guarded => {
                 Fault::new(cause.error_code(), format!("{message}: {said}"))
             }

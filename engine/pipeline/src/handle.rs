@@ -152,6 +152,7 @@ fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Excha
             outcome: Outcome::Open,
             error: None,
             detail: None,
+            said: None,
             dropped: Vec::new(),
         },
         refusal: None,

@@ -25,8 +25,6 @@ pub(crate) struct Run {
     pub attempt_request: Option<Box<Request>>,
     /// Whether the attempt under way was handed to the upstream.
     pub is_sent: bool,
-    /// What the last provider said in its error.
-    pub said: Option<String>,
     ended: bool,
 }
 
@@ -69,7 +67,6 @@ impl Run {
             decided: Vec::new(),
             attempt_request: None,
             is_sent: false,
-            said: None,
             ended: false,
         };
         if let Some(pipeline) = run.x.plan.pipelines.get(run.pipeline) {

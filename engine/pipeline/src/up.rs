@@ -245,7 +245,10 @@ impl Flow {
                 EventKind::Error => {
                     self.pass(taken, ready).await?;
                     let error = weir_dialect::stream_error(self.run.x.request.dialect, &event.raw);
-                    return Err(self.failed(error.cause, error.excerpt));
+                    self.run.x.trace.said = Some(error.excerpt);
+                    return Err(
+                        self.failed(error.cause, "the provider told an error in its stream".to_owned())
+                    );
                 }
                 EventKind::Content => {
                     self.tally.content_events += 1;

@@ -248,6 +248,7 @@ objects! {
         outcome: Type::String, NONE, "`replied`, `answered`, `denied`, `failed`, `cancelled` or `open`." => Value::str(t.outcome.name());
         error: Type::String, NONE, "`error.code` of the refusal; null if it was not refused." => Value::opt(t.error.as_deref(), Value::str);
         detail: Type::String, NONE, "What a fault says to the operator; null if there was none." => Value::opt(t.detail.as_deref(), Value::str);
+        said: Type::String, NONE, "What the last provider that failed said of it, cut short; it may quote the prompt. Null if none did." => Value::opt(t.said.as_deref(), Value::str);
         dropped: STRINGS, NONE, "Fields that a change of dialect could not carry." => Value::List(List::Strings(&t.dropped));
     }
     /// What one stage did.

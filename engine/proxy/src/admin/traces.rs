@@ -1,4 +1,5 @@
-//! The traces of the last requests, kept in a ring without locks. They hold no prompts.
+//! The traces of the last requests, kept in a ring without locks. They hold no prompts, but what a provider said of
+//! its failure, which may quote one.
 
 use arc_swap::ArcSwapOption;
 use serde_json::{Value, json};
@@ -101,10 +102,10 @@ fn within(mut trace: Trace) -> Trace {
             }
         }
     }
-    if let Some(detail) = &mut trace.detail
-        && let Some((cut, _)) = detail.char_indices().nth(LONGEST_DETAIL)
-    {
-        detail.truncate(cut);
+    for text in [&mut trace.detail, &mut trace.said].into_iter().flatten() {
+        if let Some((cut, _)) = text.char_indices().nth(LONGEST_DETAIL) {
+            text.truncate(cut);
+        }
     }
     trace
 }
@@ -140,6 +141,7 @@ fn whole(entry: &Entry) -> Value {
     let more = json!({
         "error": trace.error,
         "detail": trace.detail,
+        "said": trace.said,
         "usage": { "input": entry.usage.input, "output": entry.usage.output, "counted_here": entry.usage.counted },
         "cost": entry.cost.to_string(),
         "dropped": trace.dropped,

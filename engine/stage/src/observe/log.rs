@@ -1,7 +1,8 @@
 //! Writes one line of JSON for each request, at level `info` of the log's target `weir::access`.
 //!
 //! It says who asked for what, what each stage decided, where the time went and what it cost. Prompts and replies are written
-//! only if asked for, as they are at its place: below `guard: pii` without personal data. Credentials are never written.
+//! only if asked for, as they are at its place: below `guard: pii` without personal data; so is what a provider said of its
+//! failure, which may quote them. Credentials are never written.
 //!
 //! ```yaml
 //! - observe: log
@@ -29,7 +30,7 @@ use weir_script::{Expect, Expression, HookKind};
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Settings {
-    /// Whether the texts of request and reply are written, as they are at this place.
+    /// Whether the texts of request and reply are written, as they are at this place, and what a provider that failed said.
     #[serde(default)]
     prompts: bool,
     /// The client's headers that are written, by name. Credentials cannot be named.
@@ -221,6 +222,9 @@ impl Log {
             put("headers", Value::Object(headers));
         }
         if let Some(seen) = seen {
+            if let Some(said) = &trace.said {
+                put("provider_said", Value::from(said.as_str()));
+            }
             put("prompt", Value::Array(seen.request.clone()));
             let reply = seen.reply.lock().unwrap_or_else(PoisonError::into_inner);
             if !reply.is_empty() {
