@@ -1,34 +1,19 @@
-//! A streamed reply on its way up: events through the stages, out as they come.
+//! A stream under way: pieces from upstream taken in, passed through the stages, and lined up for the client.
 
+use super::Body;
 use crate::attempt::Begun;
 use crate::links::Link;
 use crate::plan::Step;
 use crate::run::Run;
 use crate::settle::estimated;
-use crate::{CallError, Plan, Refusal, refuse};
+use crate::{Plan, Refusal, refuse};
 use bytes::{Bytes, BytesMut};
-use futures::future::{BoxFuture, Either, FutureExt, select};
-use futures::stream::{BoxStream, StreamExt, empty};
+use futures::future::{BoxFuture, Either, select};
+use futures::stream::StreamExt;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Duration;
 use weir_dialect::{Ending, StreamDecoder, StreamEncoder};
-use weir_message::{Cause, ErrorCode, Event, EventKind, Fault, Finish, Outcome, Usage};
-
-/// How long the rest of an upstream's body is awaited behind the stream's end, so that its connection can be used again.
-const REST: Duration = Duration::from_secs(1);
-
-/// A stream for the client. Dropping it before its end cancels the upstream and books what was spent.
-pub(crate) struct Up {
-    /// What is under way; nothing once the stream has ended.
-    flow: Option<Box<Flow>>,
-    /// Pieces ready to be sent.
-    ready: VecDeque<Bytes>,
-    /// What an upstream may still send behind a clean end.
-    rest: Option<(Body, BoxFuture<'static, ()>)>,
-}
-
-type Body = BoxStream<'static, Result<Bytes, CallError>>;
+use weir_message::{Cause, ErrorCode, Event, EventKind, Fault, Finish, Usage};
 
 /// A stream under way.
 pub(crate) struct Flow {
@@ -36,22 +21,22 @@ pub(crate) struct Flow {
     pub(crate) plan: Arc<Plan>,
     pub(crate) encoder: StreamEncoder,
     pub(crate) links: Vec<Link>,
-    body: Body,
+    pub(super) body: Body,
     decoder: StreamDecoder,
     /// Events read before the stream was committed.
-    first: Vec<Event>,
+    pub(super) first: Vec<Event>,
     /// The client did not ask for usage: its event goes through the stages and not out.
     hides_usage: bool,
     /// The plan asks for usage.
     asks_usage: bool,
-    tally: Tally,
+    pub(super) tally: Tally,
     deadline: Option<BoxFuture<'static, ()>>,
 }
 
 /// What passed, for the books.
 #[derive(Default)]
-struct Tally {
-    usage: Option<Usage>,
+pub(super) struct Tally {
+    pub(super) usage: Option<Usage>,
     /// Events with content; stands in for output tokens when the provider does not report usage.
     content_events: u64,
     finish: Option<Finish>,
@@ -59,14 +44,14 @@ struct Tally {
 
 /// Where a stream stands after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Stand {
+pub(super) enum Stand {
     Open,
     Ended,
 }
 
-impl Up {
+impl Flow {
     /// Lines up the stages that look at the stream, the innermost first.
-    pub(crate) fn new(mut run: Box<Run>, begun: Box<Begun>, steps: &[Step], asks_usage: bool) -> Self {
+    pub(super) fn new(mut run: Box<Run>, begun: Box<Begun>, steps: &[Step], asks_usage: bool) -> Self {
         let plan = run.plan();
         let links = Link::line_up(&mut run, steps);
         let deadline = plan.pipelines.get(run.pipeline).and_then(|pipeline| pipeline.deadline);
@@ -74,7 +59,7 @@ impl Up {
             let left = deadline.saturating_sub(run.x.elapsed());
             run.x.gateway.clock.sleep(left)
         });
-        let flow = Flow {
+        Self {
             encoder: refuse::encoder(&run.x),
             hides_usage: asks_usage && !run.x.request.head.include_usage,
             run,
@@ -86,111 +71,11 @@ impl Up {
             asks_usage,
             tally: Tally::default(),
             deadline,
-        };
-        Self { flow: Some(Box::new(flow)), ready: VecDeque::new(), rest: None }
-    }
-
-    /// Goes on until the first piece is ready to be sent. A refusal before that can still be told with a status of its own:
-    /// then the run comes back with it.
-    pub(crate) async fn first(&mut self) -> Result<(), Option<(Box<Run>, Refusal)>> {
-        let mut stand = match &mut self.flow {
-            Some(flow) => {
-                let first = std::mem::take(&mut flow.first);
-                flow.take_in(first, &mut self.ready).await
-            }
-            None => return Ok(()),
-        };
-        loop {
-            match stand {
-                Ok(Stand::Ended) => {
-                    self.end().await;
-                    return Ok(());
-                }
-                Ok(Stand::Open) if !self.ready.is_empty() => return Ok(()),
-                Ok(Stand::Open) => {}
-                Err(refusal) => {
-                    return Err(self.flow.take().map(|flow| (flow.broken_off(&refusal), refusal)));
-                }
-            }
-            let Some(flow) = &mut self.flow else { return Ok(()) };
-            stand = flow.step(&mut self.ready).await;
         }
     }
 
-    /// The next piece for the client; `None` at the end.
-    pub(crate) async fn next(&mut self) -> Option<Bytes> {
-        loop {
-            if let Some(piece) = self.ready.pop_front() {
-                return Some(piece);
-            }
-            let Some(flow) = &mut self.flow else {
-                self.let_go();
-                return None;
-            };
-            match flow.step(&mut self.ready).await {
-                Ok(Stand::Open) => {}
-                Ok(Stand::Ended) => self.end().await,
-                Err(refusal) => self.cut(refusal).await,
-            }
-        }
-    }
-
-    /// The run, for the reply's head; none once the stream has ended.
-    pub(crate) fn run(&mut self) -> Option<&mut Run> {
-        self.flow.as_mut().map(|flow| &mut *flow.run)
-    }
-
-    /// The provider ended its stream as it should, and all of it is ready.
-    async fn end(&mut self) {
-        let Some(mut flow) = self.flow.take() else { return };
-        let body = std::mem::replace(&mut flow.body, empty().boxed());
-        let patience = flow.run.x.gateway.clock.sleep(REST);
-        self.rest = Some((body, patience));
-        let mut run = flow.over(None);
-        run.x.trace.timings.first_release.get_or_insert(run.x.elapsed());
-        run.end(Outcome::Replied).await;
-    }
-
-    /// Ends the stream with a refusal, told inside it. Never a clean end.
-    async fn cut(&mut self, refusal: Refusal) {
-        let Some(flow) = self.flow.take() else { return };
-        let include_usage = flow.run.x.request.head.include_usage;
-        let usage = flow.tally.usage.filter(|_| include_usage);
-        let id = &flow.run.x.request.id;
-        self.ready.extend(refuse::in_stream(&flow.encoder, id, &refusal, usage));
-        let mut run = flow.broken_off(&refusal);
-        let outcome = refusal.outcome();
-        refuse::record(&mut run.x, refusal);
-        run.end(outcome).await;
-    }
-
-    /// Waits for the rest of the upstream's body behind its end, if it is not there yet, in a task of its own.
-    fn let_go(&mut self) {
-        let Some((mut body, patience)) = self.rest.take() else { return };
-        match body.next().now_or_never() {
-            Some(None | Some(Err(_))) => {}
-            None | Some(Some(Ok(_))) => {
-                let drained = body.for_each(|_| futures::future::ready(()));
-                drop(tokio::spawn(select(Box::pin(drained), patience).map(drop)));
-            }
-        }
-    }
-}
-
-impl Drop for Up {
-    fn drop(&mut self) {
-        // The client left before the end: what was streamed so far is booked, after the upstream is let go.
-        if let Some(mut flow) = self.flow.take() {
-            flow.body = empty().boxed();
-            let run = flow.over(Some(Cause::Cancelled));
-            drop(run);
-        }
-    }
-}
-
-impl Flow {
     /// Takes one piece from upstream through the stages.
-    async fn step(&mut self, ready: &mut VecDeque<Bytes>) -> Result<Stand, Refusal> {
+    pub(super) async fn step(&mut self, ready: &mut VecDeque<Bytes>) -> Result<Stand, Refusal> {
         let piece = match &mut self.deadline {
             None => self.body.next().await,
             Some(deadline) => match select(self.body.next(), deadline).await {
@@ -234,7 +119,11 @@ impl Flow {
         }
     }
 
-    async fn take_in(&mut self, events: Vec<Event>, ready: &mut VecDeque<Bytes>) -> Result<Stand, Refusal> {
+    pub(super) async fn take_in(
+        &mut self,
+        events: Vec<Event>,
+        ready: &mut VecDeque<Bytes>,
+    ) -> Result<Stand, Refusal> {
         let mut taken = Vec::with_capacity(events.len());
         for event in events {
             match event.kind {
@@ -307,7 +196,7 @@ impl Flow {
     }
 
     /// The run, once a refusal ends the stream.
-    fn broken_off(self: Box<Self>, refusal: &Refusal) -> Box<Run> {
+    pub(super) fn broken_off(self: Box<Self>, refusal: &Refusal) -> Box<Run> {
         let cause = match refusal {
             // The policy cut it; the provider did nothing wrong.
             Refusal::Denied(_) => None,
@@ -321,7 +210,7 @@ impl Flow {
     }
 
     /// Books what was spent and takes what the stages learnt into the trace; the upstream is let go.
-    fn over(mut self: Box<Self>, cause: Option<Cause>) -> Box<Run> {
+    pub(super) fn over(mut self: Box<Self>, cause: Option<Cause>) -> Box<Run> {
         self.tell_links();
         let Flow { mut run, tally, asks_usage, body, .. } = *self;
         drop(body);

@@ -1,0 +1,154 @@
+//! What came back from a target: an error, a whole reply, or a stream up to its first event.
+
+use super::failure::Failure;
+use super::{Begun, Reached, Wants, streams};
+use crate::run::Run;
+use crate::{Answer, CallError, Target};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use http::{HeaderMap, header};
+use weir_dialect::StreamDecoder;
+use weir_message::{Cause, EventKind, Reply};
+
+/// The largest whole reply taken from a provider, in bytes.
+pub(super) const REPLY_LIMIT: u64 = 64 << 20;
+/// How much of a provider's error body is read, in bytes.
+const ERROR_LIMIT: usize = 64 << 10;
+/// How many comments in front of a stream's first event are kept.
+const MOST_COMMENTS: usize = 16;
+
+impl Run {
+    /// Takes what came back: reads an error or a whole reply, or a stream up to its first event.
+    pub(super) async fn taken(
+        &mut self,
+        target: &Target,
+        answer: Result<Answer, CallError>,
+        wants: Wants,
+    ) -> Result<Reached, Failure> {
+        let mut answer = answer.map_err(Failure::from)?;
+        let elapsed = self.x.elapsed();
+        self.x.trace.timings.upstream_first_byte = Some(elapsed);
+        if let Some(attempt) = self.x.trace.attempts.last_mut() {
+            attempt.status = Some(answer.status);
+            attempt.first_byte = Some(elapsed.saturating_sub(attempt.began));
+        }
+        let dialect = target.provider.dialect;
+        if !(200..400).contains(&answer.status) {
+            let body = read_some(&mut answer, ERROR_LIMIT).await;
+            let error = weir_dialect::provider_error(dialect, answer.status, &answer.headers, &body);
+            self.x.trace.said = Some(error.excerpt);
+            return Err(Failure {
+                cause: error.cause,
+                retry_after: error.retry_after,
+                detail: format!("{} answered {}", target.provider.name, answer.status),
+            });
+        }
+        if !(200..300).contains(&answer.status) {
+            // A redirect, or an answer to a condition that nobody set: no reply, and where it points is not for clients.
+            let detail = format!("{} answered {}", target.provider.name, answer.status);
+            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+        }
+        let is_stream = is_event_stream(&answer.headers);
+        if is_stream && !streams(&self.x.request) {
+            let detail = format!("{} streamed a reply that was not to be", target.provider.name);
+            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+        }
+        if !is_stream {
+            let body = read_all(&mut answer).await?;
+            let mut reply = Reply::new(answer.status, body);
+            reply.headers = answer.headers;
+            let operation = self.x.request.operation;
+            if wants.reply_decoded {
+                // Read in full where a stage reads it, so that a reply that cannot be read moves on to another target.
+                let read = weir_dialect::decode_reply(&mut reply, dialect, operation);
+                if let (Err(fault), true) = (read, wants.reply_firm) {
+                    return Err(Failure::invalid(fault));
+                }
+            } else if wants.usage {
+                let summary = weir_dialect::read_reply_usage(&reply, dialect).map_err(Failure::invalid)?;
+                reply.usage = summary.usage;
+                reply.model = summary.model;
+            }
+            target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
+            return Ok(Reached::Whole(reply));
+        }
+        let level = if wants.event_texts { weir_dialect::Level::Text } else { weir_dialect::Level::Usage };
+        let mut begun = Begun {
+            status: answer.status,
+            headers: answer.headers,
+            body: answer.body,
+            decoder: StreamDecoder::new(dialect, level).ok_or_else(|| Failure {
+                cause: Cause::Invalid,
+                retry_after: None,
+                detail: format!("streams of the dialect {dialect} are not read here"),
+            })?,
+            events: Vec::new(),
+        };
+        loop {
+            let chunk = match begun.body.next().await {
+                Some(chunk) => chunk.map_err(Failure::from)?,
+                None => return Err(Failure::broken("the stream ended before its first event")),
+            };
+            begun.decoder.push(chunk);
+            while let Some(event) = begun.decoder.next_event().map_err(Failure::invalid)? {
+                // Comments before the first event say nothing yet; endless ones are not kept.
+                if event.kind != EventKind::KeepAlive || begun.events.len() < MOST_COMMENTS {
+                    begun.events.push(event);
+                }
+            }
+            match begun.events.iter().find(|event| event.kind != EventKind::KeepAlive) {
+                None => {}
+                Some(event) if event.kind == EventKind::Error => {
+                    let error = weir_dialect::stream_error(dialect, &event.raw);
+                    self.x.trace.said = Some(error.excerpt);
+                    return Err(Failure {
+                        cause: error.cause,
+                        retry_after: error.retry_after,
+                        detail: format!("{} told an error in its stream", target.provider.name),
+                    });
+                }
+                Some(_) => break,
+            }
+        }
+        target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
+        Ok(Reached::Stream(Box::new(begun)))
+    }
+}
+
+fn is_event_stream(headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+}
+
+/// At most `limit` bytes of the body; what fails on the way is left out.
+async fn read_some(answer: &mut Answer, limit: usize) -> Bytes {
+    let mut body = BytesMut::new();
+    while let Some(Ok(chunk)) = answer.body.next().await {
+        let room = limit.saturating_sub(body.len());
+        body.extend_from_slice(chunk.get(..room.min(chunk.len())).unwrap_or_default());
+        if body.len() >= limit {
+            break;
+        }
+    }
+    body.freeze()
+}
+
+/// The whole body. One piece is not copied.
+async fn read_all(answer: &mut Answer) -> Result<Bytes, Failure> {
+    let Some(first) = answer.body.next().await else { return Ok(Bytes::new()) };
+    let first = first.map_err(Failure::from)?;
+    let Some(second) = answer.body.next().await else { return Ok(first) };
+    let mut body = BytesMut::from(first.as_ref());
+    body.extend_from_slice(&second.map_err(Failure::from)?);
+    while let Some(chunk) = answer.body.next().await {
+        body.extend_from_slice(&chunk.map_err(Failure::from)?);
+        if body.len() as u64 > REPLY_LIMIT {
+            return Err(Failure {
+                cause: Cause::Invalid,
+                retry_after: None,
+                detail: format!("the reply is larger than {REPLY_LIMIT} bytes"),
+            });
+        }
+    }
+    Ok(body.freeze())
+}

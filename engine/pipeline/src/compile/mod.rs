@@ -1,0 +1,199 @@
+//! A policy set to a plan: expressions, scripts and stages compiled, what can be reached checked.
+
+mod keys;
+mod models;
+mod providers;
+mod steps;
+
+use crate::plan::{Pipeline, Plan, Step, When};
+use crate::services::Counting;
+use crate::{Needs, Registry, cel, fingerprint, reach};
+use http::HeaderValue;
+use std::path::Path;
+use std::sync::Arc;
+use steps::{blank_trace, needs_of_step, params_of, share_conditions};
+use weir_catalog::Catalogue;
+use weir_diagnostic::Diagnostics;
+use weir_message::{Mode, Operation, Verb};
+use weir_policy::{FrameDecl, PolicySet, Secret, SecretValue, StageDecl};
+use weir_script::{Expression, HookKind, Services};
+use weir_state::{BreakerSettings, State};
+
+/// What plans are compiled with; made once per process.
+pub struct Workshop {
+    /// The built-in stages.
+    pub registry: Arc<dyn Registry>,
+    /// Providers and prices.
+    pub catalogue: &'static Catalogue,
+    /// Models that run in this process.
+    pub inference: weir_inference::Models,
+    /// What outlives plans.
+    pub state: Arc<State>,
+}
+
+/// Where secrets come from.
+pub enum Secrets<'a> {
+    /// They are not needed: `check`, `test`, `explain`.
+    Ignored,
+    /// Variables by this function, files below this folder; a missing one is an error.
+    From {
+        /// Looks up an environment variable.
+        env: &'a dyn Fn(&str) -> Option<String>,
+        /// The set's folder.
+        root: &'a Path,
+    },
+}
+
+/// Compiles a set. `None` if anything found is an error.
+pub fn compile(
+    set: &PolicySet,
+    workshop: &Workshop,
+    secrets: &Secrets<'_>,
+    diagnostics: &mut Diagnostics,
+) -> Option<Plan> {
+    let mut compiler =
+        Compiler { set, workshop, secrets, diagnostics, home: String::new(), known_params: Vec::new() };
+    let plan = compiler.plan();
+    plan.filter(|_| !compiler.diagnostics.has_errors())
+}
+
+/// Parameters as they are written.
+type Params = Arc<serde_json::Map<String, serde_json::Value>>;
+
+struct Compiler<'a> {
+    set: &'a PolicySet,
+    workshop: &'a Workshop,
+    secrets: &'a Secrets<'a>,
+    diagnostics: &'a mut Diagnostics,
+    /// The pipeline or frame whose stages are being compiled.
+    home: String,
+    /// Parameters seen so far, as they are written and as expressions read them.
+    known_params: Vec<(Params, Arc<serde_json::Value>)>,
+}
+
+impl Compiler<'_> {
+    fn plan(&mut self) -> Option<Plan> {
+        let keys = self.keys();
+        let providers = self.providers();
+        let models = self.models(&providers);
+        let counted =
+            self.set.models.iter().map(|(name, model)| (name.to_string(), self.tokenizer(model, &models)));
+        let services: Arc<dyn Services> = Arc::new(Counting::new(counted.collect::<Vec<_>>()));
+        let set_params = self.params(&self.set.params);
+        let frames: Vec<(Option<When>, &FrameDecl)> = self
+            .set
+            .frames
+            .iter()
+            .map(|frame| {
+                let params = params_of(&self.set.params);
+                let when = self.condition(frame.when.as_ref(), HookKind::Match, &params);
+                let params = Arc::clone(&set_params);
+                (when.map(|expression| When { expression, params, shared: None }), frame)
+            })
+            .collect();
+        let mut pipelines = Vec::new();
+        let mut taken = reach::Taken::default();
+        for decl in &self.set.pipelines {
+            let params = params_of(&self.set.params);
+            let when = self.condition(decl.when.as_ref(), HookKind::Match, &params);
+            taken.check(decl, when.as_deref(), self.diagnostics);
+            let mut steps = Vec::new();
+            let mut decls: Vec<&StageDecl> = Vec::new();
+            for (condition, frame) in &frames {
+                self.home = format!("frame {}", frame.name.value);
+                for stage in &frame.stages {
+                    if let Some(step) = self.step(stage, condition.clone(), &models, &services, false) {
+                        steps.push(step);
+                        decls.push(stage);
+                    }
+                }
+            }
+            let framed = steps.len();
+            self.home = decl.name.value.to_string();
+            for stage in &decl.stages {
+                if let Some(step) = self.step(stage, None, &models, &services, false) {
+                    steps.push(step);
+                    decls.push(stage);
+                }
+            }
+            reach::check(decl, when.as_deref(), &decls, &steps, framed, self.diagnostics);
+            fingerprint::seal(&mut steps, &decls, &models);
+            let shared_conditions = share_conditions(&mut steps);
+            let of_when = when.as_ref().map_or(Needs::NONE, |when| cel::needs_of(when.reads()));
+            let all = |firm: bool| {
+                let taking = |step: &&Step| match step.mode {
+                    Mode::Enforce => true,
+                    Mode::Shadow => !firm,
+                    Mode::Off => false,
+                };
+                let steps = steps.iter().filter(taking);
+                let needs = steps.clone().map(needs_of_step);
+                let tried = steps.flat_map(|step| &step.attempt).filter(taking).map(needs_of_step);
+                needs.chain(tried).fold(of_when, |all, needs| all | needs)
+            };
+            let (needs, firm) = (all(false), all(true));
+            let blank =
+                steps.iter().chain(steps.iter().flat_map(|step| &step.attempt)).map(blank_trace).collect();
+            pipelines.push(Pipeline {
+                name: Arc::clone(&decl.name),
+                when: when.and_then(Arc::into_inner),
+                guards_replies: steps
+                    .iter()
+                    .any(|step| step.verb == Verb::Guard && step.declares.reads_reply),
+                needs,
+                firm,
+                shared_conditions,
+                deadline: decl.deadline,
+                blank,
+                steps,
+            });
+        }
+        let eager = SERVED.iter().copied().filter(|operation| reads_whole(&pipelines, *operation)).collect();
+        let listeners = self.set.listeners.values().map(|listener| Arc::new(listener.clone())).collect();
+        let revision = self.set.revision.to_string();
+        Some(Plan {
+            revision_header: HeaderValue::from_str(&revision).ok(),
+            revision: Arc::from(revision),
+            listeners,
+            keys: keys?,
+            pipelines,
+            models,
+            providers: providers.into_values().collect(),
+            services,
+            eager,
+            is_open: self.set.pipelines.iter().any(|pipeline| pipeline.anonymous),
+            breaker: BreakerSettings::default(),
+            no_params: set_params,
+            no_name: Arc::from(""),
+        })
+    }
+
+    /// The value of a secret; `None` where it is missing (then it was said) or not needed.
+    fn secret(&mut self, secret: &Secret) -> Option<SecretValue> {
+        let Secrets::From { env, root } = self.secrets else { return None };
+        match secret.resolve(env, root) {
+            Ok(value) => Some(value),
+            Err(found) => {
+                self.diagnostics.push(found);
+                None
+            }
+        }
+    }
+}
+
+/// Whether the body of every request of this operation is read, whichever pipeline takes it.
+fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
+    let reads =
+        |when: Option<&Expression>| when.is_some_and(|when| cel::needs_of(when.reads()).has(Needs::BODY));
+    let may_take =
+        |pipeline: &&Pipeline| pipeline.when.as_ref().is_none_or(|when| when.may_hold_for(operation));
+    let mut takers = pipelines.iter().filter(may_take).peekable();
+    // The first one's condition is asked of every request.
+    if takers.peek().is_none_or(|first| reads(first.when.as_ref())) {
+        return takers.peek().is_some();
+    }
+    takers.all(|pipeline| pipeline.firm.has(Needs::BODY) || reads(pipeline.when.as_ref()))
+}
+
+/// The operations that this version takes.
+pub(crate) const SERVED: &[Operation] = &[Operation::Chat, Operation::Completion, Operation::Embedding];

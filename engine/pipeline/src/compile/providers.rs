@@ -1,0 +1,146 @@
+//! Providers: where they are, how they are asked, what proves who asks.
+
+use super::{Compiler, Secrets};
+use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, Timeouts};
+use http::{HeaderMap, HeaderName, HeaderValue};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use weir_catalog::{Auth, Kind};
+use weir_diagnostic::{Code, Diagnostic};
+use weir_message::Dialect;
+use weir_policy::{Named, TextOrSecret};
+
+impl Compiler<'_> {
+    pub(super) fn providers(&mut self) -> BTreeMap<Arc<str>, Arc<Provider>> {
+        let set = self.set;
+        set.providers
+            .iter()
+            .filter_map(|(name, decl)| Some((Arc::clone(name), Arc::new(self.provider(name, decl)?))))
+            .collect()
+    }
+
+    fn provider(&mut self, name: &Arc<str>, decl: &Named<weir_policy::Provider>) -> Option<Provider> {
+        let place = decl.name.span;
+        let decl = &decl.value;
+        let row = decl.from.as_ref().and_then(|from| self.workshop.catalogue.provider(from));
+        let dialect = match (&decl.dialect, row) {
+            (Some(dialect), _) => Dialect::from(dialect.value),
+            (None, Some(row)) => row.dialect,
+            (None, None) => Dialect::OpenAi,
+        };
+        if !weir_dialect::speaks(dialect) {
+            let span = decl.dialect.as_ref().map_or(place, |dialect| dialect.span);
+            let message = format!("the dialect `{dialect}` is not spoken by this version");
+            self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(span).help("use `openai`"));
+            return None;
+        }
+        let access = match (&decl.base_url, row) {
+            (Some(url), _) => self.endpoint(url, url.span, decl),
+            (None, Some(row)) if row.kind == Kind::Echo => Some(Access::Echo),
+            (None, Some(row)) => self.endpoint(&row.base_url, place, decl),
+            (None, None) => {
+                let message = format!("the provider `{name}` has no address");
+                let help = "say `from:` with a name of the catalogue (`weir models`), or `base_url:`";
+                self.diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help(help));
+                None
+            }
+        };
+        let credential = Arc::new(Credential::default());
+        let mut is_missing = false;
+        if let (Some(secret), Secrets::From { env, root }) = (&decl.key, self.secrets) {
+            match secret.resolve(env, root) {
+                Ok(value) => credential.set(value.expose()),
+                // An optional account without its key is left alone: its targets are never chosen.
+                Err(_) if decl.optional => is_missing = true,
+                Err(found) => self.diagnostics.push(found),
+            }
+        }
+        let auth = match row.map(|row| &row.auth) {
+            _ if decl.key.is_none() => AuthScheme::None,
+            Some(Auth::Header(header)) => match HeaderName::try_from(header) {
+                Ok(header) => AuthScheme::Header(header),
+                Err(_) => AuthScheme::Bearer,
+            },
+            Some(Auth::None | Auth::Bearer) | None => AuthScheme::Bearer,
+        };
+        Some(Provider {
+            name: Arc::clone(name),
+            row: row.map(|row| Arc::from(row.name.as_str())),
+            dialect,
+            access: access?,
+            auth,
+            credential,
+            is_available: !is_missing,
+            headers: self.headers(&decl.headers, place),
+            region: decl.region.as_deref().map(Arc::from),
+            timeouts: Timeouts {
+                connect: decl.timeouts.connect.0,
+                first_byte: decl.timeouts.first_byte.0,
+                between: decl.timeouts.between.0,
+                total: decl.timeouts.total.0,
+            },
+        })
+    }
+
+    fn headers(&mut self, decl: &BTreeMap<String, TextOrSecret>, place: weir_diagnostic::Span) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in decl {
+            let text = match (value, self.secrets) {
+                (TextOrSecret::Text(text), _) => text.clone(),
+                (TextOrSecret::Secret(_), Secrets::Ignored) => continue,
+                (TextOrSecret::Secret(secret), Secrets::From { .. }) => match self.secret(secret) {
+                    Some(value) => value.expose().to_owned(),
+                    None => continue,
+                },
+            };
+            match (HeaderName::try_from(name), HeaderValue::try_from(text)) {
+                (Ok(name), Ok(mut value)) => {
+                    value.set_sensitive(true);
+                    headers.insert(name, value);
+                }
+                _ => {
+                    let message = format!("`{name}` and its value cannot stand in a header");
+                    self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(place));
+                }
+            }
+        }
+        headers
+    }
+
+    fn endpoint(
+        &mut self,
+        url: &str,
+        span: weir_diagnostic::Span,
+        decl: &weir_policy::Provider,
+    ) -> Option<Access> {
+        let parsed = http::Uri::try_from(url).ok().and_then(|uri| {
+            let tls = match uri.scheme_str()? {
+                "https" => true,
+                "http" => false,
+                _ => return None,
+            };
+            let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+            let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
+            if uri.query().is_some() || host.is_empty() {
+                return None;
+            }
+            Some((tls, host, port, uri.path().trim_end_matches('/').to_owned()))
+        });
+        let Some((tls, host, port, base_path)) = parsed else {
+            let message = format!("`{url}` is no base URL");
+            let help = "write `https://host/path` or `http://host:port/path`, without a query";
+            self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(span).help(help));
+            return None;
+        };
+        let http2 = match decl.http2 {
+            weir_policy::Http2::Auto => Http2::Auto,
+            weir_policy::Http2::Always => Http2::Always,
+            weir_policy::Http2::Never => Http2::Never,
+        };
+        let ca = decl.ca.as_ref().map(|path| match self.secrets {
+            Secrets::From { root, .. } => root.join(&path.value),
+            Secrets::Ignored => path.value.clone().into(),
+        });
+        Some(Access::Http(Endpoint { tls, host, port, base_path, ca, http2 }))
+    }
+}
