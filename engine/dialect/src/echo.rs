@@ -19,7 +19,10 @@
 //! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
 //! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
 
-use crate::{Collector, EVENT_STREAM, ErrorBody, JSON, StreamEncoder, decode, error_body, models_list};
+use crate::collect::Collected;
+use crate::openai::OpenAi;
+use crate::wire::Wire;
+use crate::{EVENT_STREAM, ErrorBody, Identity, JSON, Piece, StreamEncoder, decode, error_body, models_list};
 use base64::Engine;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
@@ -90,7 +93,7 @@ pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
     match &request.body {
         Body::Chat(_) | Body::Completion(_) => written(&request, model, &manner),
         Body::Embedding(_) => whole(&manner, embeddings(body, model)),
-        _ => whole(&manner, models_list(["echo"], CREATED)),
+        _ => whole(&manner, models_list(Dialect::OpenAi, ["echo"], CREATED)),
     }
 }
 
@@ -188,16 +191,18 @@ fn whole(manner: &Manner, mut body: Bytes) -> EchoPlan {
     }
 }
 
-/// A chat's or completion's answer, plain or streamed: the plain one is the streamed one, put together.
+/// A chat's or completion's answer, plain or streamed: the same pieces, put together or written one by one.
 fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
     let (dialect, operation) = (request.dialect, request.operation);
-    let prefix = if operation == Operation::Chat { "chatcmpl" } else { "cmpl" };
-    let id = format!("{prefix}-echo-{:016x}", hash(&request.raw));
-    let encoder = StreamEncoder::new(dialect, operation, &id, model, CREATED);
+    let identity = Identity {
+        id: format!("echo-{:016x}", hash(&request.raw)),
+        model: model.to_owned(),
+        created: CREATED,
+    };
     let mut usage = Usage::default();
     request.each_text(|at| usage.input += tokens(at.text.as_str()).count() as u64);
 
-    let mut events = Vec::new();
+    let mut pieces = Vec::new();
     match (&request.body, call(request)) {
         (Body::Completion(body), _) => {
             let mut texts: Vec<&str> = body.prompts.iter().map(|text| text.as_str()).collect();
@@ -205,36 +210,40 @@ fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
                 texts.push("");
             }
             for (choice, text) in (0u32..).zip(texts) {
-                say(request, manner, &encoder, choice, text, &mut usage, &mut events);
+                say(request, manner, choice, text, &mut usage, &mut pieces);
             }
         }
         (_, Some((name, arguments))) => {
             usage.output += tokens(&arguments).count() as u64;
-            events.push(encoder.open(0));
-            events.push(encoder.call(0, 0, &format!("call_echo_{:016x}", hash(arguments.as_bytes())), &name));
+            let id = format!("call_echo_{:016x}", hash(arguments.as_bytes()));
+            pieces.push(Piece::Call {
+                choice: 0,
+                index: 0,
+                id: id.into(),
+                name: name.into(),
+                signature: None,
+            });
             let block = Block { choice: 0, kind: BlockKind::Arguments, index: 0 };
-            events.extend(arguments.split_inclusive(' ').map(|piece| encoder.text(block, piece)));
-            events.push(encoder.finish(0, Finish::ToolCalls));
+            let words = arguments.split_inclusive(' ');
+            pieces.extend(words.map(|word| Piece::Text { block, text: word.into() }));
+            pieces.push(Piece::Finish { choice: 0, why: Finish::ToolCalls, stop: None });
         }
-        (_, None) => {
-            events.push(encoder.open(0));
-            say(request, manner, &encoder, 0, &last(request), &mut usage, &mut events);
-        }
+        (_, None) => say(request, manner, 0, &last(request), &mut usage, &mut pieces),
     }
     if !request.head.stream {
-        events.push(encoder.usage(&usage));
-        let mut collector = Collector::new(dialect, operation, usize::MAX);
-        let reply =
-            events.iter().try_for_each(|event| collector.push(event)).and_then(|()| collector.finish());
-        return match reply {
-            Ok(reply) => whole(manner, reply.raw),
-            Err(fault) => failed(500, "echo_fault", &fault.message, manner.delay),
-        };
+        pieces.push(Piece::Usage(usage));
+        let mut collected = Collected::default();
+        for piece in pieces {
+            collected.add(piece);
+        }
+        return whole(manner, OpenAi.encode_reply(&collected.reply(), operation, &identity));
     }
     if request.head.include_usage {
-        events.push(encoder.usage(&usage));
+        pieces.push(Piece::Usage(usage));
     }
-    events.push(encoder.done());
+    pieces.push(Piece::Done);
+    let mut encoder = StreamEncoder::new(dialect, operation, identity);
+    let mut events: Vec<Event> = pieces.into_iter().flat_map(|piece| encoder.write(piece)).collect();
     if manner.is_hanging {
         events.clear();
     } else if manner.is_cut {
@@ -262,11 +271,10 @@ fn last(request: &Request) -> String {
 fn say(
     request: &Request,
     manner: &Manner,
-    encoder: &StreamEncoder,
     choice: u32,
     text: &str,
     usage: &mut Usage,
-    events: &mut Vec<Event>,
+    pieces: &mut Vec<Piece>,
 ) {
     let answer = match &manner.say {
         Some(say) => say.clone(),
@@ -281,8 +289,9 @@ fn say(
     let said = answer.get(..end.unwrap_or(answer.len())).unwrap_or_default();
     usage.output += tokens(said).count() as u64;
     let block = Block { choice, kind: BlockKind::Text, index: 0 };
-    events.extend(said.split_inclusive(' ').map(|word| encoder.text(block, word)));
-    events.push(encoder.finish(choice, if end.is_some() { Finish::Length } else { Finish::Stop }));
+    pieces.extend(said.split_inclusive(' ').map(|word| Piece::Text { block, text: word.into() }));
+    let why = if end.is_some() { Finish::Length } else { Finish::Stop };
+    pieces.push(Piece::Finish { choice, why, stop: None });
 }
 
 /// The tool to call and its arguments (JSON), if one is to be called.

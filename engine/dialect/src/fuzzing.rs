@@ -1,7 +1,7 @@
 //! Entries for fuzzing: arbitrary bytes in, whether all held that must hold. None may panic.
 
 use crate::{
-    Collector, Level, StreamDecoder, decode, decode_reply, echo, outgoing_request, provider_error, read_head,
+    Collector, Level, StreamDecoder, decode, decode_reply, echo, outgoing, provider_error, read_head,
     read_reply_usage,
 };
 use bytes::Bytes;
@@ -26,9 +26,10 @@ fn request_of(operation: Operation, bytes: &[u8]) -> bool {
     }
     let mut holds = head_read.is_ok() && head.head == request.head;
     let model = request.model().to_owned();
-    holds &= outgoing_request(&head, "another", true).is_ok_and(|out| read_again(operation, out).is_some());
+    holds &= outgoing(&head, Dialect::OpenAi, "another", true)
+        .is_ok_and(|out| read_again(operation, out.body).is_some());
     if request.head.model.is_some() {
-        holds &= outgoing_request(&request, &model, false).is_ok_and(|out| out == request.raw);
+        holds &= outgoing(&request, Dialect::OpenAi, &model, false).is_ok_and(|out| out.body == request.raw);
     }
     let texts = request.texts();
     for (index, ..) in &texts {
@@ -53,7 +54,7 @@ pub fn reply(bytes: &[u8]) -> bool {
     for operation in OPERATIONS {
         let mut reply = Reply::new(200, Bytes::copy_from_slice(bytes));
         if decode_reply(&mut reply, Dialect::OpenAi, operation).is_ok() {
-            holds &= read_reply_usage(&reply, Dialect::OpenAi).is_ok();
+            holds &= read_reply_usage(&reply, Dialect::OpenAi, operation).is_ok();
         }
         let plan = echo::plan(operation, "echo", &reply.raw);
         holds &= matches!(plan.status, 200 | 400);

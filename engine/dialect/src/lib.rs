@@ -4,40 +4,50 @@
 //! the folder. Bodies are decoded at most once; texts share the body's memory and know where they stand in it.
 #![forbid(unsafe_code)]
 
+mod carry;
 mod classify;
+mod collect;
+mod compose;
 pub mod echo;
 mod flaw;
 pub mod fuzzing;
 mod openai;
+mod piece;
 mod scan;
+mod settings;
 mod sse;
 mod stream;
+mod wire;
 mod writer;
 
-pub use classify::{Route, Unclassified, classify, percent_decoded};
+pub use carry::{Dropped, Outgoing};
+pub use classify::{Route, Unclassified, classify, item, percent_decoded};
+pub use piece::{Identity, Piece};
 pub use sse::{Sse, SseError};
 pub use stream::{Ending, Level, StreamDecoder};
 pub use writer::{Collector, StreamEncoder};
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use carry::Loss;
 use http::HeaderMap;
 use scan::{Flaw, What};
 use std::time::Duration;
 use weir_message::{
-    Body, Cause, Dialect, ErrorCode, Fault, Finish, Operation, Reply, ReplyBody, Request, Usage,
+    Body, Cause, Choice, Dialect, ErrorCode, Fault, Finish, Operation, Part, Reply, ReplyBody, Request, Text,
+    Usage,
 };
+use wire::{Wire, wire};
 
 /// Whether a dialect is spoken here. The functions below fault with [`ErrorCode::Internal`] for one that is not.
 pub fn speaks(dialect: Dialect) -> bool {
-    dialect == Dialect::OpenAi
+    wire(dialect).is_some()
 }
 
-fn spoken(dialect: Dialect) -> Result<(), Fault> {
-    if speaks(dialect) {
-        return Ok(());
-    }
-    Err(Fault::new(ErrorCode::Internal, "this wire format is not spoken here").detail(dialect.name()))
+fn spoken(dialect: Dialect) -> Result<&'static dyn Wire, Fault> {
+    wire(dialect).ok_or_else(|| {
+        Fault::new(ErrorCode::Internal, "this wire format is not spoken here").detail(dialect.name())
+    })
 }
 
 fn whole(raw: &Bytes) -> Result<ByteString, Flaw> {
@@ -46,9 +56,9 @@ fn whole(raw: &Bytes) -> Result<ByteString, Flaw> {
     })
 }
 
-/// Whether requests for an operation have a JSON body that this room reads.
-fn has_body(operation: Operation) -> bool {
-    matches!(operation, Operation::Chat | Operation::Completion | Operation::Embedding)
+/// The fault for a flaw of a request.
+fn bad_request(flaw: Flaw) -> Fault {
+    flaw.fault(ErrorCode::BadRequest, "the body")
 }
 
 /// Reads the few fields that every plan reads: model, stream, `stream_options`. Passes over the body once and makes
@@ -58,13 +68,11 @@ fn has_body(operation: Operation) -> bool {
 /// [`ErrorCode::BadRequest`], with the field to blame, for what is not UTF-8 or JSON, is nested deeper than 128 levels, or
 /// has one of these fields twice, in other letters or of another type. The message never quotes the body.
 pub fn read_head(request: &mut Request) -> Result<(), Fault> {
-    spoken(request.dialect)?;
-    if !has_body(request.operation) {
+    let wire = spoken(request.dialect)?;
+    if !wire.has_body(request.operation) {
         return Ok(());
     }
-    whole(&request.raw)
-        .and_then(|whole| openai::decode::read_head(request, &whole))
-        .map_err(openai::decode::bad_request)
+    whole(&request.raw).and_then(|whole| wire.read_head(request, &whole)).map_err(bad_request)
 }
 
 /// Reads all of a request that has a typed form, head included, unless that was done ([`Body::Unread`]).
@@ -75,14 +83,12 @@ pub fn decode(request: &mut Request) -> Result<(), Fault> {
     if request.body != Body::Unread {
         return Ok(());
     }
-    spoken(request.dialect)?;
-    if !has_body(request.operation) {
+    let wire = spoken(request.dialect)?;
+    if !wire.has_body(request.operation) {
         request.body = Body::Opaque;
         return Ok(());
     }
-    whole(&request.raw)
-        .and_then(|whole| openai::decode::decode(request, &whole))
-        .map_err(openai::decode::bad_request)
+    whole(&request.raw).and_then(|whole| wire.decode(request, &whole)).map_err(bad_request)
 }
 
 fn invalid_reply(flaw: Flaw) -> Fault {
@@ -99,12 +105,34 @@ pub fn decode_reply(reply: &mut Reply, dialect: Dialect, operation: Operation) -
     if reply.body != ReplyBody::Unread {
         return Ok(());
     }
-    spoken(dialect)?;
-    if !has_body(operation) {
+    let wire = spoken(dialect)?;
+    if !wire.has_body(operation) {
         reply.body = ReplyBody::Opaque;
         return Ok(());
     }
-    whole(&reply.raw).and_then(|whole| openai::reply::decode(reply, operation, &whole)).map_err(invalid_reply)
+    whole(&reply.raw).and_then(|whole| wire.decode_reply(reply, operation, &whole)).map_err(invalid_reply)
+}
+
+/// A whole reply of a provider in the words of a client of another dialect. Its body is unread. The identity is for what the
+/// provider does not tell.
+///
+/// # Errors
+/// As [`decode_reply`].
+pub fn translate_reply(
+    mut reply: Reply,
+    from: Dialect,
+    to: Dialect,
+    operation: Operation,
+    identity: &Identity,
+) -> Result<Reply, Fault> {
+    decode_reply(&mut reply, from, operation)?;
+    let raw = spoken(to)?.encode_reply(&reply, operation, identity);
+    let mut out = Reply::new(reply.status, raw);
+    out.headers = reply.headers;
+    out.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(JSON));
+    out.usage = reply.usage;
+    out.model = reply.model;
+    Ok(out)
 }
 
 /// What [`read_reply_usage`] reads.
@@ -114,6 +142,8 @@ pub struct ReplySummary {
     pub usage: Option<Usage>,
     /// The model that answered, as the provider names it.
     pub model: Option<ByteString>,
+    /// The reply's id.
+    pub id: Option<ByteString>,
     /// Why the first choice ended.
     pub finish: Option<Finish>,
 }
@@ -122,27 +152,59 @@ pub struct ReplySummary {
 ///
 /// # Errors
 /// As [`decode_reply`].
-pub fn read_reply_usage(reply: &Reply, dialect: Dialect) -> Result<ReplySummary, Fault> {
-    spoken(dialect)?;
-    whole(&reply.raw).and_then(|whole| openai::reply::summary(&whole)).map_err(invalid_reply)
+pub fn read_reply_usage(
+    reply: &Reply,
+    dialect: Dialect,
+    operation: Operation,
+) -> Result<ReplySummary, Fault> {
+    let wire = spoken(dialect)?;
+    whole(&reply.raw).and_then(|whole| wire.summary(operation, &whole)).map_err(invalid_reply)
 }
 
-/// The bytes to send upstream: the request with all changes, the upstream's name of the model, and, if `ask_usage` and the
-/// reply is to be streamed, the wish for usage at its end. The original itself where nothing differs, else one copy.
+/// The request as it is sent to a provider of a dialect: with all changes, the upstream's name of the model, and, if
+/// `ask_usage` and the reply is to be streamed, the wish for usage at its end. Between equal dialects the original itself
+/// where nothing differs, else one copy; otherwise encoded anew, and what the dialect cannot carry is told.
 ///
 /// # Errors
-/// [`ErrorCode::BadRequest`] if a stage's changes by pointer find no place, or `stream_options` is no object.
-pub fn outgoing_request(request: &Request, target_model: &str, ask_usage: bool) -> Result<Bytes, Fault> {
-    spoken(request.dialect)?;
-    if !has_body(request.operation) {
-        return Ok(request.raw.clone());
+/// [`ErrorCode::BadRequest`] if a stage's changes by pointer find no place or a field that is carried over has a type that it
+/// cannot have; [`ErrorCode::Unsupported`] if the provider's dialect has no such operation.
+pub fn outgoing(request: &Request, to: Dialect, model: &str, ask_usage: bool) -> Result<Outgoing, Fault> {
+    let (client, provider) = (spoken(request.dialect)?, spoken(to)?);
+    let path = provider.path(request.operation, model, request.head.stream).ok_or_else(|| {
+        let message = format!("{} requests cannot be sent to this provider", request.operation);
+        Fault::new(ErrorCode::Unsupported, message)
+    })?;
+    let mut out = Outgoing { path, headers: provider.headers(), ..Outgoing::default() };
+    if request.dialect == to {
+        out.body = match client.has_body(request.operation) {
+            true => client.patched(request, model, ask_usage)?,
+            false => request.raw.clone(),
+        };
+        return Ok(out);
     }
-    openai::encode::outgoing(request, target_model, ask_usage)
+    let decoded = current(request)?;
+    let settings = client.settings(&decoded)?;
+    let mut loss = Loss::default();
+    out.body = provider.encode(&decoded, &settings, model, &mut loss)?;
+    out.dropped = loss.list();
+    Ok(out)
 }
 
-/// The path of an operation behind a provider's base URL; `None` if the dialect has none.
-pub fn upstream_path(dialect: Dialect, operation: Operation) -> Option<&'static str> {
-    if speaks(dialect) { openai::upstream_path(operation) } else { None }
+/// The request, decoded as it is now.
+fn current(request: &Request) -> Result<std::borrow::Cow<'_, Request>, Fault> {
+    use std::borrow::Cow;
+    if !request.has_pointer_edits() && request.body != Body::Unread {
+        return Ok(Cow::Borrowed(request));
+    }
+    let bytes = request.outgoing().map_err(|error| {
+        Fault::new(ErrorCode::BadRequest, "the edited body cannot be put together").detail(error.to_string())
+    })?;
+    let mut now = Request::new("", request.dialect, request.operation, request.path.clone());
+    now.raw = bytes;
+    decode(&mut now)?;
+    now.head.stream = request.head.stream;
+    now.head.model.clone_from(&request.head.model);
+    Ok(Cow::Owned(now))
 }
 
 /// The media type of whole bodies that Weir writes.
@@ -180,29 +242,38 @@ impl<'a> ErrorBody<'a> {
 }
 
 /// An error's body ([`JSON`]) in the client's dialect. Every dialect that is not spoken here gets OpenAI's shape.
-pub fn error_body(_dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
-    openai::encode::error_body(error)
+pub fn error_body(dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
+    wire(dialect).unwrap_or(&openai::OpenAi).error_body(error)
 }
 
 /// A normal reply (status 200) of one choice that says `message` and ends by the content filter, decoded. For a stream,
-/// give it to [`StreamEncoder::reply`]. `created` is in Unix seconds.
-pub fn denial_reply(operation: Operation, id: &str, model: &str, created: u64, message: &str) -> Reply {
-    let mut reply = Reply::new(200, openai::encode::denial(operation, id, model, created, message));
+/// give it to [`StreamEncoder::reply`].
+pub fn denial_reply(dialect: Dialect, operation: Operation, identity: &Identity, message: &str) -> Reply {
+    let said = Choice {
+        index: 0,
+        parts: vec![Part::Text(Text::added(message))],
+        finish: Some(Finish::ContentFilter),
+    };
+    let mut reply = Reply::new(200, "");
+    reply.body = ReplyBody::Choices(vec![said]);
+    reply.usage = Some(Usage::default());
+    let raw = wire(dialect).unwrap_or(&openai::OpenAi).encode_reply(&reply, operation, identity);
+    let mut reply = Reply::new(200, raw);
     reply.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(JSON));
     // What was just written is read back without fail; if not, it stays unread.
-    let _ = decode_reply(&mut reply, Dialect::OpenAi, operation);
+    let _ = decode_reply(&mut reply, dialect, operation);
     reply
 }
 
-/// The body of `GET /v1/models`. `created` is in Unix seconds.
-pub fn models_list<'a>(names: impl IntoIterator<Item = &'a str>, created: u64) -> Bytes {
-    let models: Vec<String> = names.into_iter().map(|name| openai::encode::model(name, created)).collect();
-    Bytes::from(format!(r#"{{"object":"list","data":[{}]}}"#, models.join(",")))
+/// The body of the list of models. `created` is in Unix seconds.
+pub fn models_list<'a>(dialect: Dialect, names: impl IntoIterator<Item = &'a str>, created: u64) -> Bytes {
+    let names: Vec<&str> = names.into_iter().collect();
+    wire(dialect).unwrap_or(&openai::OpenAi).models(&names, created)
 }
 
-/// The body of `GET /v1/models/{id}`. `created` is in Unix seconds.
-pub fn model_one(name: &str, created: u64) -> Bytes {
-    Bytes::from(openai::encode::model(name, created))
+/// The body of one model. `created` is in Unix seconds.
+pub fn model_one(dialect: Dialect, name: &str, created: u64) -> Bytes {
+    wire(dialect).unwrap_or(&openai::OpenAi).model(name, created)
 }
 
 /// What a provider's error means.
@@ -216,13 +287,7 @@ pub struct ProviderError {
     pub retry_after: Option<Duration>,
 }
 
-/// Reads a provider's error reply; for an error event of a stream see [`stream_error`].
-pub fn provider_error(_dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-    openai::error::provider_error(status, headers, body)
-}
-
-/// Reads a provider's error event (its raw bytes).
-pub fn stream_error(_dialect: Dialect, raw: &[u8]) -> ProviderError {
-    let data = sse::fields(raw).data.and_then(|range| raw.get(range)).unwrap_or_default();
-    openai::error::provider_error(200, &HeaderMap::new(), data)
+/// Reads a provider's error reply; for an error event of a stream see [`StreamDecoder::error`].
+pub fn provider_error(dialect: Dialect, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
+    wire(dialect).unwrap_or(&openai::OpenAi).provider_error(status, headers, body)
 }

@@ -1,13 +1,13 @@
-//! Streams of bytes to streams of events, reading only as much as the plan asks.
+//! Streams of bytes to streams of events, reading only as much as the plan asks; from one dialect to another where they differ.
 
-use crate::openai::stream::{Chunk, Want, read};
-use crate::scan::Flaw;
-use crate::sse::{Fields, Sse, SseError, fields};
+use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
+use crate::sse::{Sse, SseError, fields};
+use crate::wire::wire;
+use crate::{ProviderError, provider_error};
 use bytes::Bytes;
-use bytestring::ByteString;
-use memchr::memmem::Finder;
-use std::ops::Range;
-use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault};
+use http::HeaderMap;
+use std::collections::VecDeque;
+use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation};
 
 /// How much of a stream's events is read. Each level reads what the one before does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,43 +21,64 @@ pub enum Level {
     Text,
 }
 
-/// Bytes of a stream in, events out.
+/// Bytes of a provider's stream in, events for the client out.
 #[derive(Debug)]
 pub struct StreamDecoder {
+    from: Dialect,
     sse: Sse,
     level: Level,
     is_done: bool,
-    error: Finder<'static>,
-    usage: Finder<'static>,
-    finish: Finder<'static>,
+    reader: Box<dyn ReadEvents>,
+    translation: Option<Translation>,
+}
+
+/// What writes the events anew for a client of another dialect.
+#[derive(Debug)]
+struct Translation {
+    writer: Box<dyn WriteEvents>,
+    pieces: Vec<Piece>,
+    ready: VecDeque<Event>,
+    has_finished: bool,
 }
 
 /// How a stream ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// An event that was complete only with the stream's end.
-    pub last: Option<Event>,
+    /// Events that were complete only with the stream's end.
+    pub last: Vec<Event>,
     /// Whether the dialect's own end (`[DONE]`) was seen and nothing was cut.
     pub is_clean: bool,
 }
 
 impl StreamDecoder {
-    /// A decoder of a stream in this dialect, with the default limit of an event's size; `None` if the dialect is not
-    /// spoken here.
+    /// A decoder of a stream in this dialect for a client of the same, with the default limit of an event's size; `None` if
+    /// the dialect is not spoken here.
     pub fn new(dialect: Dialect, level: Level) -> Option<Self> {
         Self::with_limit(dialect, level, Sse::LIMIT)
     }
 
     /// The same with a limit of an event's size in bytes.
     pub fn with_limit(dialect: Dialect, level: Level, limit: usize) -> Option<Self> {
-        (dialect == Dialect::OpenAi).then(|| Self {
+        Some(Self {
+            from: dialect,
             sse: Sse::new(limit),
             level,
             is_done: false,
-            error: Finder::new("\"error\""),
-            usage: Finder::new("\"usage\""),
-            finish: Finder::new("\"finish_reason\""),
+            reader: wire(dialect)?.reader(),
+            translation: None,
         })
+    }
+
+    /// A decoder of a stream in one dialect that writes its events in another. The identity is for what the provider does not
+    /// tell. Its events are read at [`Level::Text`].
+    pub fn translating(from: Dialect, to: Dialect, operation: Operation, identity: Identity) -> Option<Self> {
+        let translation = Translation {
+            writer: wire(to)?.writer(operation, identity),
+            pieces: Vec::new(),
+            ready: VecDeque::new(),
+            has_finished: false,
+        };
+        Some(Self { translation: Some(translation), ..Self::new(from, Level::Usage)? })
     }
 
     /// Adds what arrived. Take all events out before the next chunk.
@@ -70,11 +91,22 @@ impl StreamDecoder {
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if an event is larger than the limit, or cannot be read at [`Level::Text`].
     pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
-        match self.sse.next_event() {
-            Ok(None) => Ok(None),
-            Ok(Some(raw)) => self.event(raw).map(Some),
-            Err(error) => Err(invalid(error)),
+        loop {
+            if let Some(event) = self.translation.as_mut().and_then(|one| one.ready.pop_front()) {
+                return Ok(Some(self.seen(event)));
+            }
+            let Some(raw) = self.sse.next_event().map_err(invalid)? else { return Ok(None) };
+            let event = self.reader.event(raw, self.level)?;
+            match &mut self.translation {
+                None => return Ok(Some(self.seen(event))),
+                Some(translation) => translation.take(&mut *self.reader, event)?,
+            }
         }
+    }
+
+    fn seen(&mut self, event: Event) -> Event {
+        self.is_done |= event.kind == EventKind::Done;
+        event
     }
 
     /// Whether the dialect's own end was seen.
@@ -82,103 +114,73 @@ impl StreamDecoder {
         self.is_done
     }
 
-    /// Ends the stream: what is left of it, and whether it ended as it should.
+    /// What an error event of this stream means.
+    pub fn error(&self, event: &Event) -> ProviderError {
+        let data = fields(&event.raw).data.and_then(|range| event.raw.get(range)).unwrap_or_default();
+        provider_error(self.from, 200, &HeaderMap::new(), data)
+    }
+
+    /// Ends the stream: what is left of it, and whether it ended as it should. A translated stream whose provider said why it
+    /// finished gets its end here if the provider's dialect has no other.
     ///
     /// # Errors
     /// As [`StreamDecoder::next_event`]. A stream that is merely cut is no error here but an unclean [`Ending`].
     pub fn finish(&mut self) -> Result<Ending, Fault> {
-        match self.sse.finish() {
-            Ok(raw) => {
-                let last = raw.map(|raw| self.event(raw)).transpose()?;
-                Ok(Ending { last, is_clean: self.is_done })
-            }
-            Err(SseError::Cut) => Ok(Ending { last: None, is_clean: false }),
-            Err(error) => Err(invalid(error)),
-        }
-    }
-
-    fn event(&mut self, raw: Bytes) -> Result<Event, Fault> {
-        let said = fields(&raw);
-        let Some(data) = said.data.clone() else {
-            let kind = if said.is_error {
-                EventKind::Error
-            } else if said.has_other {
-                EventKind::Other
-            } else {
-                EventKind::KeepAlive
-            };
-            return Ok(Event::new(raw, kind));
+        let raw = match self.sse.finish() {
+            Ok(raw) => raw,
+            Err(SseError::Cut) => return Ok(Ending { last: Vec::new(), is_clean: false }),
+            Err(error) => return Err(invalid(error)),
         };
-        let bytes = raw.get(data.clone()).unwrap_or_default();
-        if bytes.trim_ascii().is_empty() && said.more.is_empty() && !said.is_error {
-            return Ok(Event::new(raw, EventKind::KeepAlive));
-        }
-        if bytes.trim_ascii() == b"[DONE]" && said.more.is_empty() {
-            self.is_done = true;
-            return Ok(Event::new(raw, EventKind::Done));
-        }
-        if self.level < Level::Text && said.more.is_empty() && !said.is_error && !self.needs_reading(bytes) {
-            return Ok(Event::new(raw, EventKind::Content));
-        }
-        let want = if self.level == Level::Text { Want::Text } else { Want::Usage };
-        match chunk(&raw, &said, want) {
-            Ok(chunk) => {
-                let kind = if said.is_error { EventKind::Error } else { chunk.kind() };
-                let mut event = Event::new(raw, kind);
-                event.deltas = chunk.deltas;
-                event.finish = chunk.finish;
-                event.usage = chunk.usage;
-                Ok(event)
+        let event = raw.map(|raw| self.reader.event(raw, self.level)).transpose()?;
+        let mut last: Vec<Event> = Vec::new();
+        match &mut self.translation {
+            None => last.extend(event),
+            Some(translation) => {
+                if let Some(event) = event {
+                    translation.take(&mut *self.reader, event)?;
+                }
+                if translation.has_finished && !self.is_done {
+                    translation.write(Piece::Done);
+                }
+                last.extend(translation.ready.drain(..));
             }
-            Err(_) if said.is_error => Ok(Event::new(raw, EventKind::Error)),
-            Err(_) if self.level < Level::Text => Ok(Event::new(raw, EventKind::Other)),
-            Err(flaw) => Err(flaw.fault(ErrorCode::UpstreamInvalid, "an event of the provider's stream")),
         }
-    }
-
-    /// Whether an event may hold what this level reads. A quote inside a JSON string is escaped, so a quoted name that is
-    /// found is a field's or a value, never a piece of what the model says.
-    fn needs_reading(&self, data: &[u8]) -> bool {
-        let says = |finder: &Finder<'_>| {
-            finder.find_iter(data).any(|at| {
-                let rest = data.get(at + finder.needle().len()..).unwrap_or_default().trim_ascii_start();
-                rest.strip_prefix(b":").is_none_or(|value| !value.trim_ascii_start().starts_with(b"null"))
-            })
-        };
-        says(&self.usage) || says(&self.error) || (self.level == Level::Usage && says(&self.finish))
+        self.is_done |= last.iter().any(|event| event.kind == EventKind::Done);
+        Ok(Ending { last, is_clean: self.is_done })
     }
 }
+
+impl Translation {
+    /// Takes an event of the provider and writes what it says.
+    fn take(&mut self, reader: &mut dyn ReadEvents, event: Event) -> Result<(), Fault> {
+        match event.kind {
+            EventKind::KeepAlive => self.ready.push_back(Event::new(KEEP_ALIVE, EventKind::KeepAlive)),
+            // What it means is asked of the provider's own bytes.
+            EventKind::Error => self.ready.push_back(event),
+            _ => {
+                let mut pieces = std::mem::take(&mut self.pieces);
+                let read = reader.pieces(&event.raw, &mut pieces);
+                pieces.drain(..).for_each(|piece| self.write(piece));
+                self.pieces = pieces;
+                read.map_err(|flaw| {
+                    flaw.fault(ErrorCode::UpstreamInvalid, "an event of the provider's stream")
+                })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn write(&mut self, piece: Piece) {
+        self.has_finished |= matches!(piece, Piece::Finish { .. });
+        let mut out = Vec::new();
+        self.writer.write(piece, &mut out);
+        self.ready.extend(out);
+    }
+}
+
+/// A comment, which every reader of events passes over.
+const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
 
 fn invalid(error: SseError) -> Fault {
     Fault::new(ErrorCode::UpstreamInvalid, "the provider's stream cannot be read").detail(error.to_string())
-}
-
-/// Reads an event's data; the places of its texts are places in `raw`.
-pub(crate) fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
-    let not_utf8 = |_| Flaw::new(crate::scan::What::NotUtf8, 0);
-    if said.more.is_empty() {
-        let whole = ByteString::try_from(raw.clone()).map_err(not_utf8)?;
-        return read(&whole, said.data.clone().unwrap_or_default(), want);
-    }
-    // Several data lines are joined by line feeds. No string holds one, so each text lies in one line.
-    let mut joined = Vec::new();
-    let mut lines: Vec<(usize, Range<usize>)> = Vec::new();
-    for line in &said.more {
-        lines.push((joined.len(), line.clone()));
-        joined.extend_from_slice(raw.get(line.clone()).unwrap_or_default());
-        joined.push(b'\n');
-    }
-    let whole = ByteString::try_from(Bytes::from(joined)).map_err(not_utf8)?;
-    let mut chunk = read(&whole, 0..whole.len(), want)?;
-    for delta in &mut chunk.deltas {
-        if let Some(at) = &mut delta.text.at {
-            let start = at.start as usize;
-            let line = lines.iter().rev().find(|(joined, _)| *joined <= start);
-            if let Some((joined, line)) = line {
-                let start = line.start + (start - joined);
-                *at = crate::scan::place(start..start + at.len());
-            }
-        }
-    }
-    Ok(chunk)
 }

@@ -1,92 +1,74 @@
 //! Streams that Weir writes itself, and streams put together to whole replies.
 
-use crate::openai::collect::Collected;
-use crate::openai::encoder::Encoder;
-use crate::{ErrorBody, JSON, decode_reply};
+use crate::collect::{Collected, pieces_of};
+use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
+use crate::wire::{Wire, wire};
+use crate::{ErrorBody, JSON, decode_reply, openai};
 use http::HeaderValue;
-use weir_message::{Block, Dialect, ErrorCode, Event, Fault, Finish, Operation, Reply, Usage};
+use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation, Reply};
+
+/// The dialect's implementation; that of one not spoken here falls back to OpenAI's.
+fn spoken(dialect: Dialect) -> &'static dyn Wire {
+    wire(dialect).unwrap_or(&openai::OpenAi)
+}
 
 /// Writes events in the dialect of a stream's client.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct StreamEncoder {
     dialect: Dialect,
     operation: Operation,
-    inner: Encoder,
+    writer: Box<dyn WriteEvents>,
 }
 
 impl StreamEncoder {
-    /// An encoder of events with this id, model and time (Unix seconds), until an event shows others
-    /// ([`StreamEncoder::observe`]).
-    pub fn new(dialect: Dialect, operation: Operation, id: &str, model: &str, created: u64) -> Self {
-        Self { dialect, operation, inner: Encoder::new(operation, id, model, created) }
+    /// An encoder of events of this identity, until an event shows another ([`StreamEncoder::observe`]).
+    pub fn new(dialect: Dialect, operation: Operation, identity: Identity) -> Self {
+        Self { dialect, operation, writer: spoken(dialect).writer(operation, identity) }
     }
 
-    /// Takes id, model and time from the stream's first event of content, so that what is written looks like the rest.
-    /// Call it with each event: it reads none but the first.
+    /// Looks at an event as it is sent, so that what is written looks like the rest and fits behind it. Call it with each.
     pub fn observe(&mut self, event: &Event) {
-        self.inner.learn(event);
+        self.writer.observe(event);
     }
 
-    /// The beginning of a choice (it names the role).
-    pub fn open(&self, choice: u32) -> Event {
-        self.inner.role(choice)
+    /// Writes a piece.
+    pub fn write(&mut self, piece: Piece) -> Vec<Event> {
+        let mut out = Vec::new();
+        self.writer.write(piece, &mut out);
+        out
     }
 
-    /// The beginning of a tool call; its arguments follow as text of the block with this index.
-    pub fn call(&self, choice: u32, index: u32, id: &str, name: &str) -> Event {
-        self.inner.call(choice, index, id, name)
-    }
-
-    /// A piece of text of a block.
-    pub fn text(&self, block: Block, text: &str) -> Event {
-        self.inner.text(block, text)
-    }
-
-    /// The end of a choice.
-    pub fn finish(&self, choice: u32, why: Finish) -> Event {
-        self.inner.finish(choice, why)
-    }
-
-    /// Usage, in an event of its own.
-    pub fn usage(&self, usage: &Usage) -> Event {
-        self.inner.usage(usage)
-    }
-
-    /// An error. What follows must be the connection's end and not [`StreamEncoder::done`].
+    /// An error. What follows must be the connection's end and not [`Piece::Done`].
     pub fn error(&self, error: &ErrorBody<'_>) -> Event {
-        self.inner.error(error)
-    }
-
-    /// The stream's clean end.
-    pub fn done(&self) -> Event {
-        self.inner.done()
+        self.writer.error(error)
     }
 
     /// A whole reply, as it is sent, as the events of a stream: contents, finish reasons, usage if `include_usage` and the
-    /// reply tells it, the end. Id, model and time are the reply's own where [`StreamEncoder::new`] was given them.
+    /// reply tells it, the end. The identity is the reply's own where [`StreamEncoder::new`] was given it.
     ///
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if the reply cannot be decoded.
-    pub fn reply(&self, reply: &Reply, include_usage: bool) -> Result<Vec<Event>, Fault> {
+    pub fn reply(&mut self, reply: &Reply, include_usage: bool) -> Result<Vec<Event>, Fault> {
         let mut as_sent = Reply::new(reply.status, reply.outgoing());
         decode_reply(&mut as_sent, self.dialect, self.operation)?;
-        let mut out = Vec::new();
+        let mut pieces = Vec::new();
         for choice in as_sent.choices() {
-            self.inner.choice(choice, &mut out);
+            pieces_of(choice, &mut pieces);
         }
-        if let Some(usage) = as_sent.usage.or(reply.usage).filter(|_| include_usage) {
-            out.push(self.usage(&usage));
-        }
-        out.push(self.done());
+        pieces.extend(as_sent.usage.or(reply.usage).filter(|_| include_usage).map(Piece::Usage));
+        pieces.push(Piece::Done);
+        let mut out = Vec::new();
+        pieces.into_iter().for_each(|piece| self.writer.write(piece, &mut out));
         Ok(out)
     }
 }
 
 /// Puts a stream together to a whole reply, in bounded memory.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Collector {
     dialect: Dialect,
     operation: Operation,
+    reader: Box<dyn ReadEvents>,
     inner: Collected,
     room: usize,
 }
@@ -94,7 +76,8 @@ pub struct Collector {
 impl Collector {
     /// A collector that takes up to `limit` bytes of text.
     pub fn new(dialect: Dialect, operation: Operation, limit: usize) -> Self {
-        Self { dialect, operation, inner: Collected::default(), room: limit }
+        let reader = spoken(dialect).reader();
+        Self { dialect, operation, reader, inner: Collected::default(), room: limit }
     }
 
     /// Adds an event as it is sent, changes included.
@@ -102,13 +85,19 @@ impl Collector {
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if the event cannot be read or the limit is passed.
     pub fn push(&mut self, event: &Event) -> Result<(), Fault> {
-        let added = self
-            .inner
-            .push(event)
+        if matches!(event.kind, EventKind::KeepAlive | EventKind::Error) {
+            return Ok(());
+        }
+        let mut pieces = Vec::new();
+        self.reader
+            .pieces(&event.outgoing(), &mut pieces)
             .map_err(|flaw| flaw.fault(ErrorCode::UpstreamInvalid, "an event of the provider's stream"))?;
-        self.room = self.room.checked_sub(added).ok_or_else(|| {
-            Fault::new(ErrorCode::UpstreamInvalid, "the provider's reply is larger than the limit")
-        })?;
+        for piece in pieces {
+            let added = self.inner.add(piece);
+            self.room = self.room.checked_sub(added).ok_or_else(|| {
+                Fault::new(ErrorCode::UpstreamInvalid, "the provider's reply is larger than the limit")
+            })?;
+        }
         Ok(())
     }
 
@@ -117,7 +106,9 @@ impl Collector {
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if what was collected cannot be read back.
     pub fn finish(self) -> Result<Reply, Fault> {
-        let mut reply = Reply::new(200, self.inner.body(self.operation));
+        let identity = Identity { created: self.inner.created.unwrap_or_default(), ..Identity::default() };
+        let said = self.inner.reply();
+        let mut reply = Reply::new(200, spoken(self.dialect).encode_reply(&said, self.operation, &identity));
         reply.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         decode_reply(&mut reply, self.dialect, self.operation)?;
         Ok(reply)

@@ -31,6 +31,8 @@ names! {
         Invalid = "invalid",
         /// The stream ended before its end.
         Broken = "broken",
+        /// The provider's API has no place for a part of the request that matters; it was not sent.
+        Unsupported = "unsupported",
         /// A guard in `attempt:` ruled the target out.
         RuledOut = "ruled-out",
         /// The client left.
@@ -68,6 +70,7 @@ impl Cause {
             Cause::Unauthorized | Cause::NotFound => ErrorCode::UpstreamUnauthorized,
             Cause::Invalid => ErrorCode::UpstreamInvalid,
             Cause::Broken => ErrorCode::UpstreamBroken,
+            Cause::Unsupported => ErrorCode::Unsupported,
             Cause::RuledOut => ErrorCode::NoTarget,
             Cause::Cancelled => ErrorCode::Internal,
             Cause::Deadline => ErrorCode::DeadlineExceeded,

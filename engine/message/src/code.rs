@@ -36,6 +36,9 @@ macro_rules! error_codes {
 error_codes! {
     /// The request's body is not the JSON that the operation takes. `param` names the field where one is to blame.
     BadRequest = "bad-request", 400, "invalid_request_error";
+    /// The target's API has no place for a part of the request that changes what the answer means; the message names it. Another
+    /// target may, or `unsupported: drop` at the provider.
+    Unsupported = "unsupported", 400, "invalid_request_error";
     /// The HTTP request itself is malformed.
     BadHttp = "bad-http", 400, "invalid_request_error";
     /// The listener wants a credential and none was sent, or it is unknown, expired or disabled.

@@ -1,7 +1,7 @@
 //! One event of a streamed reply.
 
 use crate::edit::quoted;
-use crate::{Finish, Splices, Text, Usage, names};
+use crate::{Finish, Splices, Text, TextForm, Usage, names};
 use bytes::Bytes;
 
 names! {
@@ -89,7 +89,8 @@ impl Event {
     pub fn set_delta(&mut self, index: usize, text: &str) -> bool {
         let Some(delta) = self.deltas.get_mut(index) else { return false };
         if let Some(at) = &delta.text.at {
-            self.splices.set(at.clone(), quoted(text));
+            let literal = if delta.text.form == TextForm::Document { text.to_owned() } else { quoted(text) };
+            self.splices.set(at.clone(), literal);
         }
         delta.text.value = text.into();
         true

@@ -27,7 +27,10 @@ mod usage;
 pub use attempt::{Attempt, Cause, StatusSet};
 pub use body::{Body, Completion, Embedding, Param, Params};
 pub use caller::Caller;
-pub use chat::{Chat, Message, Part, Role, Tool, ToolCall, ToolResult};
+pub use chat::{
+    CachePoint, Chat, Citation, Media, MediaKind, Message, Part, Reasoning, Role, Source, Tool, ToolCall,
+    ToolKind, ToolResult, TurnWriter,
+};
 pub use code::ErrorCode;
 pub use edit::{Replace, Splice, Splices};
 pub use event::{Block, BlockKind, Delta, Event, EventKind};

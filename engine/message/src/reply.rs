@@ -35,6 +35,8 @@ pub enum ReplyBody {
     Opaque,
     /// The choices of a chat or completion.
     Choices(Vec<Choice>),
+    /// Vectors in the order of the inputs, each as spelt: a JSON array of numbers, or a string of Base64.
+    Vectors(Vec<ByteString>),
 }
 
 /// One alternative answer.
@@ -63,6 +65,8 @@ pub struct Reply {
     pub usage: Option<Usage>,
     /// The model that answered, as the provider names it.
     pub model: Option<ByteString>,
+    /// The reply's id, as the provider names it.
+    pub id: Option<ByteString>,
     /// Whether it came from a cache.
     pub cached: bool,
     splices: Splices,
@@ -79,6 +83,7 @@ impl Reply {
             body: ReplyBody::Unread,
             usage: None,
             model: None,
+            id: None,
             cached: false,
             splices: Splices::default(),
             edits: 0,
@@ -89,7 +94,7 @@ impl Reply {
     pub fn choices(&self) -> &[Choice] {
         match &self.body {
             ReplyBody::Choices(choices) => choices,
-            ReplyBody::Unread | ReplyBody::Opaque => &[],
+            ReplyBody::Unread | ReplyBody::Opaque | ReplyBody::Vectors(_) => &[],
         }
     }
 

@@ -2,8 +2,8 @@
 
 use crate::edit::{quoted, replaced};
 use crate::{
-    Body, Caller, Chat, Dialect, JsonOp, JsonPatchError, Message, Operation, Param, Params, Part, Replace,
-    Role, Splices, Text, TextAt, TextForm, TextRole, chat, patch,
+    Body, Caller, Chat, Dialect, JsonOp, JsonPatchError, Message, Operation, Param, Params, Replace, Role,
+    Splices, Text, TextAt, TextForm, TextRole, TurnWriter, chat, patch,
 };
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -236,6 +236,12 @@ impl Request {
     /// Puts a turn in front of all others (`front`) or behind them.
     pub fn add_message(&mut self, role: Role, text: &str, front: bool) {
         let Body::Chat(chat) = &mut self.body else { return };
+        if let Some(TurnWriter(write)) = chat.writer {
+            self.ops.extend(write(chat, role, text, front));
+            chat.add(role, text, front);
+            self.edits += 1;
+            return;
+        }
         let json = format!(r#"{{"role":"{}","content":{}}}"#, role.name(), quoted(text));
         match &chat.messages_at {
             Some(at) if !at.is_empty() && !chat.messages.is_empty() => {
@@ -248,9 +254,7 @@ impl Request {
                 serde_json::json!({ "role": role.name(), "content": text }),
             )),
         }
-        let message = Message { role, parts: vec![Part::Text(Text::added(text))], name: None };
-        let place = if front { 0 } else { chat.messages.len() };
-        chat.messages.insert(place, message);
+        chat.add(role, text, front);
         self.edits += 1;
     }
 
@@ -312,6 +316,11 @@ impl Request {
         self.edits > 0
     }
 
+    /// Whether changes by pointer wait that the typed form does not show.
+    pub fn has_pointer_edits(&self) -> bool {
+        !self.ops.is_empty()
+    }
+
     /// The body with all changes made; the original bytes themselves when there are none.
     pub fn outgoing(&self) -> Result<Bytes, JsonPatchError> {
         let spliced = self.splices.apply(&self.raw);
@@ -321,9 +330,9 @@ impl Request {
 
 /// Makes changes inside a text and records them as a splice.
 pub(crate) fn edit(text: &mut Text, changes: &[Replace], splices: &mut Splices) -> bool {
-    let Some(value) = replaced(&text.value, changes, text.form == TextForm::Json) else { return false };
+    let Some(value) = replaced(&text.value, changes, text.form.is_json()) else { return false };
     if let Some(at) = &text.at {
-        splices.set(at.clone(), quoted(&value));
+        splices.set(at.clone(), if text.form == TextForm::Document { value.clone() } else { quoted(&value) });
     }
     text.value = value.into();
     true

@@ -11,6 +11,15 @@ pub enum TextForm {
     Plain,
     /// A JSON document written into a string (a tool call's arguments): what an edit puts in is escaped for JSON once more.
     Json,
+    /// A JSON document that stands in the body as itself, not in a string: an edit is escaped for JSON and written as it is.
+    Document,
+}
+
+impl TextForm {
+    /// Whether the text is a JSON document, so that what an edit puts in is escaped for JSON.
+    pub fn is_json(self) -> bool {
+        self != TextForm::Plain
+    }
 }
 
 names! {

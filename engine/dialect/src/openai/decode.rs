@@ -5,8 +5,8 @@ use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place};
 use bytestring::ByteString;
 use std::collections::HashSet;
 use weir_message::{
-    Body, Chat, Completion, Embedding, Fault, Head, Message, Operation, Param, Params, Part, Request, Role,
-    Text, TextForm, Tool, ToolResult,
+    Body, CachePoint, Chat, Completion, Embedding, Head, Message, Operation, Param, Params, Part, Request,
+    Role, Text, TextForm, Tool, ToolKind, ToolResult,
 };
 
 /// The most top-level fields taken; each is kept as a parameter.
@@ -223,7 +223,7 @@ impl Reader {
 /// One turn.
 fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
     let (mut role, mut name, mut call) = (None, None, ByteString::new());
-    let mut is_function = false;
+    let (mut is_function, mut cache) = (false, None);
     let mut said = Vec::new();
     let start = scan.place();
     scan.object(
@@ -237,7 +237,10 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
             "refusal",
             "reasoning_content",
             "reasoning",
+            "reasoning_details",
+            "annotations",
             "audio",
+            "cache_control",
         ],
         |scan, field, _| match field {
             "role" => {
@@ -263,15 +266,20 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
                 }
                 Ok(())
             }
+            "cache_control" => {
+                cache = parts::cache_point(scan)?;
+                Ok(())
+            }
             _ => parts::said(scan, field, &mut said),
         },
     )?;
+    said.extend(cache.map(Part::CachePoint));
     let Some(role) = role else { return Err(Flaw::new(What::Want("a field `role`"), start)) };
     let parts = if role == Role::Tool {
         if is_function {
             call = name.clone().unwrap_or_default();
         }
-        vec![Part::ToolResult(ToolResult { call, parts: said })]
+        vec![Part::ToolResult(ToolResult { call, parts: said, is_error: false })]
     } else {
         said
     };
@@ -280,45 +288,73 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
 
 /// A tool offered, or a function in the old form.
 fn tool(scan: &mut Scan<'_>) -> Scanned<Tool> {
-    let (mut kind, mut name, mut description) = (ByteString::new(), None, None);
+    let mut said = ToolSaid::default();
     scan.next()?;
     let start = scan.place();
-    scan.object(&["type", "name", "description", "function", "custom"], |scan, field, _| match field {
-        "type" => {
-            if let Some(lit) = scan.string_or_null()? {
-                kind = scan.shared(&lit)?;
-            }
-            Ok(())
-        }
-        "name" => {
-            name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
-            Ok(())
-        }
-        "description" => {
-            description = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
-            Ok(())
-        }
-        "function" | "custom" => scan
-            .object(&["name", "description"], |scan, field, _| {
-                match field {
-                    "name" => name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?,
-                    "description" => {
-                        description = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
-                    }
-                    _ => {
-                        scan.skip()?;
-                    }
+    scan.object(
+        &["type", "name", "description", "parameters", "strict", "function", "custom", "cache_control"],
+        |scan, field, _| match field {
+            "type" => {
+                if let Some(lit) = scan.string_or_null()? {
+                    said.kind = scan.shared(&lit)?;
                 }
                 Ok(())
-            })
-            .map(|_| ()),
-        _ => scan.skip().map(|_| ()),
-    })?;
+            }
+            "function" | "custom" => scan
+                .object(&["name", "description", "parameters", "strict"], |scan, field, _| {
+                    said.field(scan, field)
+                })
+                .map(|_| ()),
+            "cache_control" => {
+                said.cache = parts::cache_point(scan)?;
+                Ok(())
+            }
+            _ => said.field(scan, field),
+        },
+    )?;
     let raw = scan.share(scan.spelt(start..scan.place()));
-    Ok(Tool { name: name.unwrap_or(kind), description, raw })
+    Ok(Tool {
+        kind: match &*said.kind {
+            "custom" => ToolKind::Custom,
+            "function" | "" => ToolKind::Function,
+            _ => ToolKind::Provider,
+        },
+        name: said.name.unwrap_or(said.kind),
+        description: said.description,
+        schema: said.schema,
+        strict: said.strict,
+        raw,
+        cache: said.cache,
+    })
 }
 
-/// The fault for a flaw of a request.
-pub(crate) fn bad_request(flaw: Flaw) -> Fault {
-    flaw.fault(weir_message::ErrorCode::BadRequest, "the body")
+/// What a tool's definition says.
+#[derive(Default)]
+struct ToolSaid {
+    kind: ByteString,
+    name: Option<ByteString>,
+    description: Option<ByteString>,
+    schema: Option<ByteString>,
+    strict: Option<bool>,
+    cache: Option<CachePoint>,
+}
+
+impl ToolSaid {
+    fn field(&mut self, scan: &mut Scan<'_>, field: &str) -> Scanned<()> {
+        match (field, scan.next()?) {
+            ("name", _) => self.name = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?,
+            ("description", _) => {
+                self.description = scan.string_or_null()?.map(|lit| scan.shared(&lit)).transpose()?;
+            }
+            ("parameters", Next::Object) => {
+                let range = scan.skip()?;
+                self.schema = Some(scan.share(scan.spelt(range)));
+            }
+            ("strict", Next::Bool) => self.strict = Some(scan.bool_or_null()?),
+            _ => {
+                scan.skip()?;
+            }
+        }
+        Ok(())
+    }
 }

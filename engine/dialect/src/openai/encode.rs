@@ -1,10 +1,13 @@
 //! What Weir itself writes in OpenAI's format: requests to send, errors, denials, lists of models.
 
-use crate::ErrorBody;
+use crate::compose::{Array, Object, object, write_string};
+use crate::{ErrorBody, Identity};
 use bytes::Bytes;
-use bytestring::ByteString;
 use memchr::memmem;
-use weir_message::{ErrorCode, Fault, Finish, Head, JsonOp, Operation, Request, Splices, Text, Usage, patch};
+use weir_message::{
+    Choice, Citation, ErrorCode, Fault, Finish, Head, JsonOp, Operation, Part, Reply, ReplyBody, Request,
+    Splices, Text, Usage, patch,
+};
 
 /// The bytes to send upstream.
 pub(crate) fn outgoing(request: &Request, model: &str, ask_usage: bool) -> Result<Bytes, Fault> {
@@ -68,45 +71,194 @@ fn asked_in_place(bytes: Bytes, model: &str) -> Result<Bytes, Fault> {
 
 /// An error body.
 pub(crate) fn error_body(error: &ErrorBody<'_>) -> Bytes {
-    let param = error.param.map_or_else(|| "null".to_owned(), quoted);
-    Bytes::from(format!(
-        r#"{{"error":{{"message":{},"type":{},"param":{param},"code":{},"request_id":{}}}}}"#,
-        quoted(error.message),
-        quoted(error.kind),
-        quoted(error.code),
-        quoted(error.request_id),
-    ))
+    Bytes::from(object(|o| {
+        o.object("error", |o| {
+            o.string("message", error.message).string("type", error.kind);
+            match error.param {
+                Some(param) => o.string("param", param),
+                None => o.null("param"),
+            };
+            o.string("code", error.code).string("request_id", error.request_id);
+        });
+    }))
 }
 
-/// A whole reply that says `message` and ends by the content filter.
-pub(crate) fn denial(operation: Operation, id: &str, model: &str, created: u64, message: &str) -> Bytes {
-    let (id, model, text) = (quoted(id), quoted(model), quoted(message));
-    let usage = usage(&Usage::default());
-    Bytes::from(match operation {
-        Operation::Completion => format!(
-            r#"{{"id":{id},"object":"text_completion","created":{created},"model":{model},"choices":[{{"index":0,"text":{text},"logprobs":null,"finish_reason":"content_filter"}}],"usage":{usage}}}"#
-        ),
-        _ => format!(
-            r#"{{"id":{id},"object":"chat.completion","created":{created},"model":{model},"choices":[{{"index":0,"message":{{"role":"assistant","content":{text},"refusal":null}},"logprobs":null,"finish_reason":"content_filter"}}],"usage":{usage}}}"#
-        ),
-    })
+/// An id with the prefix of OpenAI's own for the operation.
+pub(crate) fn prefixed(operation: Operation, id: &str) -> String {
+    let prefix = if operation == Operation::Completion { "cmpl" } else { "chatcmpl" };
+    format!("{prefix}-{id}")
+}
+
+/// A whole reply.
+pub(crate) fn reply(reply: &Reply, operation: Operation, identity: &Identity) -> Bytes {
+    let model = reply.model.as_deref().unwrap_or(&identity.model);
+    if let ReplyBody::Vectors(vectors) = &reply.body {
+        return embeddings(vectors.iter().map(|vector| &**vector), model, reply.usage.unwrap_or_default());
+    }
+    let is_chat = operation != Operation::Completion;
+    Bytes::from(object(|o| {
+        match &reply.id {
+            Some(id) => o.string("id", id),
+            None => o.string("id", &prefixed(operation, &identity.id)),
+        };
+        o.string("object", if is_chat { "chat.completion" } else { "text_completion" });
+        o.number("created", identity.created).string("model", model);
+        o.array("choices", |a| {
+            for choice in reply.choices() {
+                a.object(|o| {
+                    o.number("index", u64::from(choice.index));
+                    if is_chat {
+                        o.object("message", |o| message(o, choice));
+                    } else {
+                        o.string("text", &words(choice, |part| matches!(part, Part::Text(_))));
+                    }
+                    o.null("logprobs");
+                    o.raw("finish_reason", choice.finish.map_or("null", finish));
+                });
+            }
+        });
+        if let Some(spent) = &reply.usage {
+            o.object("usage", |o| usage(o, spent));
+        }
+    }))
+}
+
+/// A whole reply of vectors, each as spelt.
+fn embeddings<'a>(vectors: impl Iterator<Item = &'a str>, model: &str, spent: Usage) -> Bytes {
+    Bytes::from(object(|o| {
+        o.string("object", "list");
+        o.array("data", |a| {
+            for (n, vector) in vectors.enumerate() {
+                a.object(|o| {
+                    o.string("object", "embedding").number("index", n as u64).raw("embedding", vector);
+                });
+            }
+        });
+        o.string("model", model);
+        o.object("usage", |o| {
+            o.number("prompt_tokens", spent.input).number("total_tokens", spent.input);
+        });
+    }))
+}
+
+/// The texts of a choice's parts of one kind, joined.
+fn words(choice: &Choice, wanted: impl Fn(&Part) -> bool) -> String {
+    let text = |part: &Part| match part {
+        Part::Text(text) | Part::Refusal(text) => text.value.clone(),
+        Part::Reasoning(reasoning) => reasoning.text.value.clone(),
+        _ => Default::default(),
+    };
+    choice.parts.iter().filter(|part| wanted(part)).map(|part| text(part).to_string()).collect()
+}
+
+/// The message of a reply.
+fn message(o: &mut Object<'_>, choice: &Choice) {
+    let has = |wanted: fn(&Part) -> bool| choice.parts.iter().any(wanted);
+    let text = words(choice, |part| matches!(part, Part::Text(_)));
+    let refusal = words(choice, |part| matches!(part, Part::Refusal(_)));
+    let reasoning = words(choice, |part| matches!(part, Part::Reasoning(_)));
+    o.string("role", "assistant");
+    let is_silent = text.is_empty() && (has(|part| matches!(part, Part::ToolCall(_))) || !refusal.is_empty());
+    if is_silent {
+        o.null("content")
+    } else {
+        o.string("content", &text)
+    };
+    if refusal.is_empty() {
+        o.null("refusal")
+    } else {
+        o.string("refusal", &refusal)
+    };
+    if !reasoning.is_empty() {
+        o.string("reasoning_content", &reasoning);
+    }
+    thoughts(o, &choice.parts);
+    if has(|part| matches!(part, Part::ToolCall(_))) {
+        o.array("tool_calls", |a| tool_calls(a, &choice.parts));
+    }
+    if has(|part| matches!(part, Part::Citation(_))) {
+        o.array("annotations", |a| {
+            for part in &choice.parts {
+                if let Part::Citation(said) = part {
+                    a.object(|o| citation(o, said));
+                }
+            }
+        });
+    }
+}
+
+/// `reasoning_details`: what signs and seals reasoning, if anything does. The words themselves stand in `reasoning_content`.
+pub(crate) fn thoughts(o: &mut Object<'_>, parts: &[Part]) {
+    let is_mark = |part: &Part| match part {
+        Part::Reasoning(reasoning) => reasoning.signature.is_some(),
+        Part::Sealed(_) => true,
+        _ => false,
+    };
+    if !parts.iter().any(is_mark) {
+        return;
+    }
+    o.array("reasoning_details", |a| {
+        for part in parts {
+            match part {
+                Part::Reasoning(reasoning) => {
+                    if let Some(signature) = &reasoning.signature {
+                        a.object(|o| {
+                            o.string("type", "reasoning.text").string("signature", signature);
+                        });
+                    }
+                }
+                Part::Sealed(data) => {
+                    a.object(|o| {
+                        o.string("type", "reasoning.encrypted").string("data", data);
+                    });
+                }
+                _ => {}
+            }
+        }
+    });
+}
+
+/// The items of `tool_calls`.
+pub(crate) fn tool_calls(a: &mut Array<'_>, parts: &[Part]) {
+    for part in parts {
+        let Part::ToolCall(call) = part else { continue };
+        a.object(|o| {
+            o.string("id", &call.id).string("type", "function");
+            o.object("function", |o| {
+                o.string("name", &call.name).string("arguments", call.arguments.as_str());
+            });
+        });
+    }
+}
+
+/// An item of `annotations`.
+pub(crate) fn citation(o: &mut Object<'_>, said: &Citation) {
+    o.string("type", "url_citation");
+    o.object("url_citation", |o| {
+        o.string("url", said.url.as_deref().unwrap_or_default());
+        o.string("title", said.title.as_deref().unwrap_or_default());
+        if let Some(span) = &said.span {
+            o.number("start_index", span.start).number("end_index", span.end);
+        }
+    });
 }
 
 /// `GET /v1/models/{id}`.
-pub(crate) fn model(name: &str, created: u64) -> String {
-    format!(r#"{{"id":{},"object":"model","created":{created},"owned_by":"weir"}}"#, quoted(name))
+pub(crate) fn model(o: &mut Object<'_>, name: &str, created: u64) {
+    o.string("id", name).string("object", "model").number("created", created).string("owned_by", "weir");
 }
 
-/// `usage`.
-pub(crate) fn usage(usage: &Usage) -> String {
-    format!(
-        r#"{{"prompt_tokens":{},"completion_tokens":{},"total_tokens":{},"prompt_tokens_details":{{"cached_tokens":{}}},"completion_tokens_details":{{"reasoning_tokens":{}}}}}"#,
-        usage.input,
-        usage.output,
-        usage.total(),
-        usage.cached_input,
-        usage.reasoning
-    )
+/// The fields of `usage`.
+pub(crate) fn usage(o: &mut Object<'_>, usage: &Usage) {
+    o.number("prompt_tokens", usage.input);
+    o.number("completion_tokens", usage.output);
+    o.number("total_tokens", usage.total());
+    o.object("prompt_tokens_details", |o| {
+        o.number("cached_tokens", usage.cached_input);
+    });
+    o.object("completion_tokens_details", |o| {
+        o.number("reasoning_tokens", usage.reasoning);
+    });
 }
 
 /// `finish_reason`, as a JSON literal.
@@ -120,11 +272,8 @@ pub(crate) fn finish(finish: Finish) -> &'static str {
 }
 
 /// The JSON literal for a string.
-pub(crate) fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
-}
-
-/// The JSON literal for a string that may be known as spelt.
-pub(crate) fn spelt_or(spelt: Option<&ByteString>, or: &str) -> String {
-    spelt.map_or_else(|| quoted(or), ToString::to_string)
+fn quoted(text: &str) -> String {
+    let mut out = Vec::with_capacity(text.len() + 2);
+    write_string(&mut out, text);
+    String::from_utf8(out).unwrap_or_default()
 }

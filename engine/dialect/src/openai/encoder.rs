@@ -1,188 +1,228 @@
 //! Events of a stream that Weir itself writes.
 
-use super::encode::{finish, quoted, spelt_or, usage};
-use super::stream::{Stream, Want};
+use super::encode::{citation, finish, prefixed, usage};
+use super::stream::Reader;
 use crate::ErrorBody;
+use crate::compose::{Object, write_object};
+use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
 use bytes::Bytes;
-use weir_message::{
-    Block, BlockKind, Choice, Delta, Event, EventKind, Finish, Operation, Part, Text, TextForm, Usage,
-};
-
-/// The longest piece of text put into one event, in bytes.
-const PIECE: usize = 4096;
+use std::ops::Range;
+use weir_message::{Block, BlockKind, Delta, Event, EventKind, Operation, Text, TextForm};
 
 /// Writes events as the stream's own look.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Encoder {
     operation: Operation,
-    stream: Stream,
-    id: String,
-    model: String,
-    created: u64,
+    identity: Identity,
     is_learnt: bool,
+    /// The choices whose role was told.
+    open: Vec<u32>,
+    /// The tool calls of each choice by the index of their block: OpenAI numbers the calls alone.
+    calls: Vec<(u32, u32)>,
 }
 
 impl Encoder {
-    pub(crate) fn new(operation: Operation, id: &str, model: &str, created: u64) -> Self {
+    pub(crate) fn new(operation: Operation, identity: Identity) -> Self {
+        let id = prefixed(operation, &identity.id);
         Self {
             operation,
-            stream: Stream::default(),
-            id: id.to_owned(),
-            model: model.to_owned(),
-            created,
+            identity: Identity { id, ..identity },
             is_learnt: false,
+            open: Vec::new(),
+            calls: Vec::new(),
         }
     }
 
-    /// Takes id, model and time from the first event that has them.
-    pub(crate) fn learn(&mut self, event: &Event) {
-        if self.is_learnt || !matches!(event.kind, EventKind::Content | EventKind::Usage) {
+    /// An event with these choices and further fields; where the choices begin in its bytes.
+    fn chunk(&self, kind: EventKind, build: impl FnOnce(&mut Object<'_>)) -> Event {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"data: ");
+        write_object(&mut out, |o| {
+            o.string("id", &self.identity.id);
+            o.string(
+                "object",
+                match self.operation {
+                    Operation::Completion => "text_completion",
+                    _ => "chat.completion.chunk",
+                },
+            );
+            o.number("created", self.identity.created).string("model", &self.identity.model);
+            build(o);
+        });
+        out.extend_from_slice(b"\n\n");
+        Event::new(Bytes::from(out), kind)
+    }
+
+    /// An event of one choice.
+    fn choice(&self, choice: u32, finish: &str, delta: impl FnOnce(&mut Object<'_>)) -> Event {
+        self.chunk(EventKind::Content, |o| {
+            o.array("choices", |a| {
+                a.object(|o| {
+                    o.number("index", u64::from(choice));
+                    match self.operation {
+                        Operation::Completion => delta(o),
+                        _ => {
+                            o.object("delta", delta);
+                        }
+                    }
+                    o.null("logprobs").raw("finish_reason", finish);
+                });
+            });
+        })
+    }
+
+    /// The first event of a choice, which names the role.
+    fn open(&mut self, choice: u32, out: &mut Vec<Event>) {
+        if self.operation != Operation::Chat || self.open.contains(&choice) {
             return;
         }
-        if let Ok(chunk) = crate::stream::chunk(&event.raw, &crate::sse::fields(&event.raw), Want::All)
-            && chunk.stream.id.is_some()
-        {
-            self.stream = chunk.stream;
-            self.is_learnt = true;
+        self.open.push(choice);
+        out.push(self.choice(choice, "null", |o| {
+            o.string("role", "assistant").string("content", "");
+        }));
+    }
+
+    /// The number of the tool call in the block of this index.
+    fn number(&mut self, choice: u32, index: u32) -> u64 {
+        let is_mine = |call: &&(u32, u32)| call.0 == choice;
+        if let Some(at) = self.calls.iter().filter(is_mine).position(|call| call.1 == index) {
+            return at as u64;
         }
+        self.calls.push((choice, index));
+        self.calls.iter().filter(is_mine).count() as u64 - 1
     }
 
-    fn chunk(&self, choices: &str, more: &str) -> (Bytes, usize) {
-        let object =
-            if self.operation == Operation::Completion { "text_completion" } else { "chat.completion.chunk" };
-        let head = format!(
-            r#"data: {{"id":{},"object":"{object}","created":{},"model":{},"choices":["#,
-            spelt_or(self.stream.id.as_ref(), &self.id),
-            self.stream.created.as_ref().map_or_else(|| self.created.to_string(), ToString::to_string),
-            spelt_or(self.stream.model.as_ref(), &self.model),
-        );
-        let at = head.len();
-        (Bytes::from(format!("{head}{choices}]{more}}}\n\n")), at)
-    }
-
-    fn content(&self, choices: &str) -> Event {
-        Event::new(self.chunk(choices, "").0, EventKind::Content)
-    }
-
-    /// The first event of a choice.
-    pub(crate) fn role(&self, choice: u32) -> Event {
-        self.content(&format!(
-            r#"{{"index":{choice},"delta":{{"role":"assistant","content":""}},"logprobs":null,"finish_reason":null}}"#
-        ))
-    }
-
-    /// A piece of a block's text.
-    pub(crate) fn text(&self, block: Block, text: &str) -> Event {
+    fn text(&mut self, block: Block, text: &str) -> Event {
         let Block { choice, kind, index } = block;
-        let open = match (self.operation, kind) {
-            (Operation::Completion, _) => format!(r#"{{"index":{choice},"text":"#),
-            (_, BlockKind::Text) => format!(r#"{{"index":{choice},"delta":{{"content":"#),
-            (_, BlockKind::Reasoning) => format!(r#"{{"index":{choice},"delta":{{"reasoning_content":"#),
-            (_, BlockKind::Refusal) => format!(r#"{{"index":{choice},"delta":{{"refusal":"#),
+        let number = if kind == BlockKind::Arguments { self.number(choice, index) } else { 0 };
+        // As the client reads it: one text to a choice, and calls numbered from 0.
+        let block = Block { index: u32::try_from(number).unwrap_or(u32::MAX), ..block };
+        let mut place: Range<usize> = 0..0;
+        let mut event = self.choice(choice, "null", |o| match (self.operation, kind) {
+            (Operation::Completion, _) => place = o.place_of("text", text),
+            (_, BlockKind::Text) => place = o.place_of("content", text),
+            (_, BlockKind::Reasoning) => place = o.place_of("reasoning_content", text),
+            (_, BlockKind::Refusal) => place = o.place_of("refusal", text),
             (_, BlockKind::Arguments) => {
-                format!(
-                    r#"{{"index":{choice},"delta":{{"tool_calls":[{{"index":{index},"function":{{"arguments":"#
-                )
+                o.array("tool_calls", |a| {
+                    a.object(|o| {
+                        o.number("index", number);
+                        o.object("function", |o| place = o.place_of("arguments", text));
+                    });
+                });
             }
-        };
-        let close = match (self.operation, kind) {
-            (Operation::Completion, _) => r#","logprobs":null,"finish_reason":null}"#,
-            (_, BlockKind::Arguments) => r#"}}]},"logprobs":null,"finish_reason":null}"#,
-            _ => r#"},"logprobs":null,"finish_reason":null}"#,
-        };
-        let literal = quoted(text);
-        let (raw, at) = self.chunk(&format!("{open}{literal}{close}"), "");
-        let start = at + open.len();
+        });
         let form = if kind == BlockKind::Arguments { TextForm::Json } else { TextForm::Plain };
-        let mut event = Event::new(raw, EventKind::Content);
         if !text.is_empty() {
-            let place = crate::scan::place(start..start + literal.len());
-            event.deltas.push(Delta { block, text: Text::at(text.into(), place, form) });
+            event.deltas.push(Delta { block, text: Text::at(text.into(), crate::scan::place(place), form) });
         }
         event
-    }
-
-    /// The beginning of a tool call.
-    pub(crate) fn call(&self, choice: u32, index: u32, id: &str, name: &str) -> Event {
-        self.content(&format!(
-            r#"{{"index":{choice},"delta":{{"tool_calls":[{{"index":{index},"id":{},"type":"function","function":{{"name":{},"arguments":""}}}}]}},"logprobs":null,"finish_reason":null}}"#,
-            quoted(id),
-            quoted(name)
-        ))
-    }
-
-    /// The end of a choice.
-    pub(crate) fn finish(&self, choice: u32, why: Finish) -> Event {
-        let empty = if self.operation == Operation::Completion { r#""text":"""# } else { r#""delta":{}"# };
-        let mut event = self.content(&format!(
-            r#"{{"index":{choice},{empty},"logprobs":null,"finish_reason":{}}}"#,
-            finish(why)
-        ));
-        event.finish = Some(why);
-        event
-    }
-
-    /// Usage, in an event of its own.
-    pub(crate) fn usage(&self, spent: &Usage) -> Event {
-        let mut event =
-            Event::new(self.chunk("", &format!(r#","usage":{}"#, usage(spent))).0, EventKind::Usage);
-        event.usage = Some(*spent);
-        event
-    }
-
-    /// An error told inside the stream.
-    pub(crate) fn error(&self, error: &ErrorBody<'_>) -> Event {
-        let body = super::encode::error_body(error);
-        let mut raw = Vec::with_capacity(body.len() + 8);
-        raw.extend_from_slice(b"data: ");
-        raw.extend_from_slice(&body);
-        raw.extend_from_slice(b"\n\n");
-        Event::new(raw, EventKind::Error)
-    }
-
-    /// The stream's end.
-    pub(crate) fn done(&self) -> Event {
-        Event::new(Bytes::from_static(b"data: [DONE]\n\n"), EventKind::Done)
-    }
-
-    /// All events of one choice of a whole reply.
-    pub(crate) fn choice(&self, choice: &Choice, out: &mut Vec<Event>) {
-        let number = choice.index;
-        if self.operation == Operation::Chat {
-            out.push(self.role(number));
-        }
-        let mut calls = 0u32;
-        for part in &choice.parts {
-            let mut pieces = |kind, index, text: &Text| {
-                let block = Block { choice: number, kind, index };
-                out.extend(pieces(text.as_str()).map(|piece| self.text(block, piece)));
-            };
-            match part {
-                Part::Text(text) => pieces(BlockKind::Text, 0, text),
-                Part::Refusal(text) => pieces(BlockKind::Refusal, 0, text),
-                Part::Reasoning(text) => pieces(BlockKind::Reasoning, 0, text),
-                Part::ToolCall(call) => {
-                    out.push(self.call(number, calls, &call.id, &call.name));
-                    let block = Block { choice: number, kind: BlockKind::Arguments, index: calls };
-                    out.extend(self::pieces(call.arguments.as_str()).map(|piece| self.text(block, piece)));
-                    calls += 1;
-                }
-                Part::ToolResult(_) | Part::Other { .. } => {}
-            }
-        }
-        out.push(self.finish(number, choice.finish.unwrap_or(Finish::Stop)));
     }
 }
 
-/// A text in pieces of bounded size, cut between characters.
-fn pieces(text: &str) -> impl Iterator<Item = &str> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
+impl WriteEvents for Encoder {
+    /// Takes id, model and time from the first event that has them.
+    fn observe(&mut self, event: &Event) {
+        if self.is_learnt || !matches!(event.kind, EventKind::Content | EventKind::Usage) {
+            return;
         }
-        let (piece, behind) = rest.split_at_checked(rest.floor_char_boundary(PIECE)).unwrap_or((rest, ""));
-        rest = behind;
-        Some(piece)
-    })
+        let mut pieces = Vec::new();
+        if Reader::new().pieces(&event.raw, &mut pieces).is_ok()
+            && let Some(Piece::Start { id, model, created }) = pieces.into_iter().next()
+        {
+            self.is_learnt = true;
+            self.identity.id = id.map_or_else(|| std::mem::take(&mut self.identity.id), |id| id.to_string());
+            self.identity.model =
+                model.map_or_else(|| std::mem::take(&mut self.identity.model), |model| model.to_string());
+            self.identity.created = created.unwrap_or(self.identity.created);
+            // What was sent opened it.
+            self.open.push(0);
+        }
+    }
+
+    fn write(&mut self, piece: Piece, out: &mut Vec<Event>) {
+        match piece {
+            Piece::Start { id, model, created } => {
+                if let Some(id) = id {
+                    self.identity.id = id.to_string();
+                }
+                if let Some(model) = model {
+                    self.identity.model = model.to_string();
+                }
+                self.identity.created = created.unwrap_or(self.identity.created);
+            }
+            Piece::Call { choice, index, id, name, .. } => {
+                self.open(choice, out);
+                let number = self.number(choice, index);
+                out.push(self.choice(choice, "null", |o| {
+                    o.array("tool_calls", |a| {
+                        a.object(|o| {
+                            o.number("index", number).string("id", &id).string("type", "function");
+                            o.object("function", |o| {
+                                o.string("name", &name).string("arguments", "");
+                            });
+                        });
+                    });
+                }));
+            }
+            Piece::Text { block, text } => {
+                self.open(block.choice, out);
+                out.push(self.text(block, &text));
+            }
+            Piece::Signature { choice, signature, .. } => {
+                self.open(choice, out);
+                out.push(self.choice(choice, "null", |o| {
+                    o.array("reasoning_details", |a| {
+                        a.object(|o| {
+                            o.string("type", "reasoning.text").string("signature", &signature);
+                        });
+                    });
+                }));
+            }
+            Piece::Sealed { choice, data, .. } => {
+                self.open(choice, out);
+                out.push(self.choice(choice, "null", |o| {
+                    o.array("reasoning_details", |a| {
+                        a.object(|o| {
+                            o.string("type", "reasoning.encrypted").string("data", &data);
+                        });
+                    });
+                }));
+            }
+            Piece::Citation { choice, citation: said, .. } => {
+                self.open(choice, out);
+                out.push(self.choice(choice, "null", |o| {
+                    o.array("annotations", |a| a.object(|o| citation(o, &said)));
+                }));
+            }
+            Piece::Finish { choice, why, .. } => {
+                self.open(choice, out);
+                let is_chat = self.operation != Operation::Completion;
+                let mut event = self.choice(choice, finish(why), |o| {
+                    if !is_chat {
+                        o.string("text", "");
+                    }
+                });
+                event.finish = Some(why);
+                out.push(event);
+            }
+            Piece::Usage(spent) => {
+                let mut event = self.chunk(EventKind::Usage, |o| {
+                    o.array("choices", |_| {});
+                    o.object("usage", |o| usage(o, &spent));
+                });
+                event.usage = Some(spent);
+                out.push(event);
+            }
+            Piece::Done => out.push(Event::new(Bytes::from_static(b"data: [DONE]\n\n"), EventKind::Done)),
+        }
+    }
+
+    fn error(&self, error: &ErrorBody<'_>) -> Event {
+        let mut raw = Vec::with_capacity(256);
+        raw.extend_from_slice(b"data: ");
+        raw.extend_from_slice(&super::encode::error_body(error));
+        raw.extend_from_slice(b"\n\n");
+        Event::new(raw, EventKind::Error)
+    }
 }

@@ -2,7 +2,9 @@
 
 use crate::scan::{Next, Scan, Scanned};
 use bytestring::ByteString;
-use weir_message::{Part, Text, TextForm, ToolCall};
+use weir_message::{
+    CachePoint, Citation, Media, MediaKind, Part, Reasoning, Source, Text, TextForm, ToolCall,
+};
 
 /// Reads one field of a message that may hold words.
 pub(crate) fn said(scan: &mut Scan<'_>, field: &str, out: &mut Vec<Part>) -> Scanned<()> {
@@ -16,7 +18,7 @@ pub(crate) fn said(scan: &mut Scan<'_>, field: &str, out: &mut Vec<Part>) -> Sca
         "reasoning_content" | "reasoning" => match scan.next()? {
             Next::String => {
                 let lit = scan.string()?;
-                out.push(Part::Reasoning(scan.text(&lit, TextForm::Plain)?));
+                out.push(Part::Reasoning(scan.text(&lit, TextForm::Plain)?.into()));
             }
             _ => {
                 scan.skip()?;
@@ -29,7 +31,7 @@ pub(crate) fn said(scan: &mut Scan<'_>, field: &str, out: &mut Vec<Part>) -> Sca
             })?;
         }
         "function_call" if scan.next()? == Next::Object => {
-            let mut call = ToolCall { id: ByteString::new(), name: ByteString::new(), arguments: no_text() };
+            let mut call = empty_call();
             function(scan, &mut call)?;
             out.push(Part::ToolCall(call));
         }
@@ -37,6 +39,8 @@ pub(crate) fn said(scan: &mut Scan<'_>, field: &str, out: &mut Vec<Part>) -> Sca
             scan.skip()?;
             out.push(Part::Other { kind: ByteString::from_static("audio") });
         }
+        "reasoning_details" if scan.next()? == Next::Array => details(scan, out)?,
+        "annotations" if scan.next()? == Next::Array => annotations(scan, out)?,
         _ => {
             scan.skip()?;
         }
@@ -66,46 +70,229 @@ fn part(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
         return Ok(());
     }
     let mut kind = ByteString::new();
-    scan.object(&["type", "text", "refusal", "thinking"], |scan, field, _| {
+    let mut media = None;
+    let mut cache = None;
+    scan.object(
+        &[
+            "type",
+            "text",
+            "refusal",
+            "thinking",
+            "image_url",
+            "input_audio",
+            "file",
+            "video_url",
+            "audio_url",
+            "cache_control",
+        ],
+        |scan, field, _| {
+            match field {
+                "type" => {
+                    let lit = scan.string()?;
+                    kind = scan.shared(&lit)?;
+                }
+                "text" => {
+                    if let Some(lit) = scan.string_or_null()? {
+                        out.push(Part::Text(scan.text(&lit, TextForm::Plain)?));
+                    }
+                }
+                "refusal" => {
+                    if let Some(lit) = scan.string_or_null()? {
+                        out.push(Part::Refusal(scan.text(&lit, TextForm::Plain)?));
+                    }
+                }
+                "thinking" => {
+                    // Mistral: a string, or parts of text.
+                    let mut thoughts = Vec::new();
+                    content(scan, &mut thoughts)?;
+                    out.extend(thoughts.into_iter().map(|part| match part {
+                        Part::Text(text) => Part::Reasoning(text.into()),
+                        other => other,
+                    }));
+                }
+                "image_url" => media = Some(at_url(scan, MediaKind::Image)?),
+                "video_url" => media = Some(at_url(scan, MediaKind::Video)?),
+                "audio_url" => media = Some(at_url(scan, MediaKind::Audio)?),
+                "input_audio" => media = inline(scan, MediaKind::Audio)?,
+                "file" => media = inline(scan, MediaKind::Document)?,
+                "cache_control" => cache = cache_point(scan)?,
+                _ => {
+                    scan.skip()?;
+                }
+            }
+            Ok(())
+        },
+    )?;
+    match media {
+        Some(media) => out.push(Part::Media(media)),
+        None if matches!(&*kind, "text" | "input_text" | "output_text" | "refusal" | "thinking") => {}
+        None => out.push(Part::Other { kind }),
+    }
+    out.extend(cache.map(Part::CachePoint));
+    Ok(())
+}
+
+/// `image_url` and its kin: an address, or an object with it.
+fn at_url(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Media> {
+    let (mut url, mut detail) = (ByteString::new(), None);
+    if scan.next()? == Next::String {
+        let lit = scan.string()?;
+        url = scan.shared(&lit)?;
+    } else {
+        scan.object(&["url", "detail"], |scan, field, _| {
+            match (field, scan.next()?) {
+                ("url", Next::String) => {
+                    let lit = scan.string()?;
+                    url = scan.shared(&lit)?;
+                }
+                ("detail", Next::String) => {
+                    let lit = scan.string()?;
+                    detail = Some(scan.shared(&lit)?);
+                }
+                _ => {
+                    scan.skip()?;
+                }
+            }
+            Ok(())
+        })?;
+    }
+    let (media_type, source) = located(url);
+    Ok(Media { kind, source, media_type, name: None, detail })
+}
+
+/// An address as a source; a `data:` URL (RFC 2397) holds the bytes itself.
+pub(crate) fn located(url: ByteString) -> (Option<ByteString>, Source) {
+    let split = url.strip_prefix("data:").and_then(|rest| rest.split_once(";base64,"));
+    match split {
+        Some((media_type, data)) => (Some(url.slice_ref(media_type)), Source::Base64(url.slice_ref(data))),
+        None => (None, Source::Url(url)),
+    }
+}
+
+/// `input_audio` and `file`: bytes, or the id of a file at the provider.
+fn inline(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Option<Media>> {
+    let (mut source, mut media_type, mut name) = (None, None, None);
+    scan.object(&["data", "format", "file_data", "file_id", "filename"], |scan, field, _| {
+        if scan.next()? != Next::String {
+            return scan.skip().map(|_| ());
+        }
+        let lit = scan.string()?;
+        let value = scan.shared(&lit)?;
         match field {
-            "type" => {
-                let lit = scan.string()?;
-                kind = scan.shared(&lit)?;
-            }
-            "text" => {
-                if let Some(lit) = scan.string_or_null()? {
-                    out.push(Part::Text(scan.text(&lit, TextForm::Plain)?));
-                }
-            }
-            "refusal" => {
-                if let Some(lit) = scan.string_or_null()? {
-                    out.push(Part::Refusal(scan.text(&lit, TextForm::Plain)?));
-                }
-            }
-            "thinking" => {
-                // Mistral: a string, or parts of text.
-                let mut thoughts = Vec::new();
-                content(scan, &mut thoughts)?;
-                out.extend(thoughts.into_iter().map(|part| match part {
-                    Part::Text(text) => Part::Reasoning(text),
+            "data" => source = Some(Source::Base64(value)),
+            "file_data" => {
+                let (said, located) = located(value);
+                media_type = said.or(media_type.take());
+                source = Some(match located {
+                    Source::Url(bare) if !bare.contains(':') => Source::Base64(bare),
                     other => other,
-                }));
+                });
             }
-            _ => {
-                scan.skip()?;
-            }
+            "file_id" => source = Some(Source::File(value)),
+            "format" => media_type = Some(value),
+            "filename" => name = Some(value),
+            _ => {}
         }
         Ok(())
     })?;
-    if !matches!(&*kind, "text" | "input_text" | "output_text" | "refusal" | "thinking") {
-        out.push(Part::Other { kind });
+    Ok(source.map(|source| Media { kind, source, media_type, name, detail: None }))
+}
+
+/// `cache_control` (Anthropic's, taken by OpenRouter and others in OpenAI's format too).
+pub(crate) fn cache_point(scan: &mut Scan<'_>) -> Scanned<Option<CachePoint>> {
+    if scan.next()? != Next::Object {
+        scan.skip()?;
+        return Ok(None);
     }
+    let mut point = CachePoint::default();
+    scan.object(&["ttl"], |scan, field, _| {
+        if field == "ttl" && scan.next()? == Next::String {
+            let lit = scan.string()?;
+            point.ttl = Some(scan.shared(&lit)?);
+            return Ok(());
+        }
+        scan.skip().map(|_| ())
+    })?;
+    Ok(Some(point))
+}
+
+/// `reasoning_details` (OpenRouter's form of signed and sealed reasoning). An entry without words signs the reasoning in
+/// front.
+fn details(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
+    scan.array(|scan, _| {
+        let (mut text, mut signature, mut data) = (None, None, None);
+        scan.object(&["text", "summary", "signature", "data"], |scan, field, _| {
+            if scan.next()? != Next::String {
+                return scan.skip().map(|_| ());
+            }
+            let lit = scan.string()?;
+            match field {
+                "text" | "summary" => text = Some(scan.text(&lit, TextForm::Plain)?),
+                "signature" => signature = Some(scan.shared(&lit)?),
+                "data" => data = Some(scan.shared(&lit)?),
+                _ => {}
+            }
+            Ok(())
+        })?;
+        match text {
+            Some(text) => out.push(Part::Reasoning(Reasoning { text, signature })),
+            None => {
+                let unsigned = out.iter_mut().rev().find_map(|part| match part {
+                    Part::Reasoning(reasoning) if reasoning.signature.is_none() => Some(reasoning),
+                    _ => None,
+                });
+                if let (Some(reasoning), Some(signature)) = (unsigned, signature) {
+                    reasoning.signature = Some(signature);
+                }
+            }
+        }
+        out.extend(data.map(Part::Sealed));
+        Ok(())
+    })?;
+    Ok(())
+}
+
+/// `annotations` of a message.
+fn annotations(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
+    scan.array(|scan, _| {
+        let mut citation = None;
+        scan.object(&["url_citation"], |scan, field, _| {
+            if field != "url_citation" || scan.next()? != Next::Object {
+                return scan.skip().map(|_| ());
+            }
+            let mut found = Citation::default();
+            let (mut from, mut to) = (None, None);
+            scan.object(&["url", "title", "start_index", "end_index"], |scan, field, _| {
+                match (field, scan.next()?) {
+                    ("url", Next::String) => {
+                        let lit = scan.string()?;
+                        found.url = Some(scan.shared(&lit)?);
+                    }
+                    ("title", Next::String) => {
+                        let lit = scan.string()?;
+                        found.title = Some(scan.shared(&lit)?);
+                    }
+                    ("start_index", _) => from = scan.count()?,
+                    ("end_index", _) => to = scan.count()?,
+                    _ => {
+                        scan.skip()?;
+                    }
+                }
+                Ok(())
+            })?;
+            found.span = from.zip(to).map(|(from, to)| from..to);
+            citation = Some(found);
+            Ok(())
+        })?;
+        out.extend(citation.map(Part::Citation));
+        Ok(())
+    })?;
     Ok(())
 }
 
 /// An item of `tool_calls`.
 fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
-    let mut call = ToolCall { id: ByteString::new(), name: ByteString::new(), arguments: no_text() };
+    let mut call = empty_call();
     scan.object(&["id", "function", "custom"], |scan, field, _| {
         match field {
             "id" => {
@@ -164,6 +351,10 @@ pub(crate) fn arguments(scan: &mut Scan<'_>) -> Scanned<Text> {
             Ok(Text::at(value, crate::scan::place(range), TextForm::Json))
         }
     }
+}
+
+fn empty_call() -> ToolCall {
+    ToolCall { id: ByteString::new(), name: ByteString::new(), arguments: no_text(), signature: None }
 }
 
 fn no_text() -> Text {

@@ -15,11 +15,45 @@ pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString
     })?;
     reply.body = match operation {
         Operation::Chat | Operation::Completion => ReplyBody::Choices(choices),
+        Operation::Embedding => ReplyBody::Vectors(vectors(whole)?),
         _ => ReplyBody::Opaque,
     };
     reply.usage = summary.usage.or(reply.usage);
     reply.model = summary.model.or(reply.model.take());
+    reply.id = summary.id.or(reply.id.take());
     Ok(())
+}
+
+/// The vectors of an embedding's reply, by their numbers.
+fn vectors(whole: &ByteString) -> Scanned<Vec<ByteString>> {
+    let mut out: Vec<(u64, ByteString)> = Vec::new();
+    let mut scan = Scan::all(whole)?;
+    scan.object(&["data"], |scan, field, _| {
+        if field != "data" || scan.next()? != Next::Array {
+            return scan.skip().map(|_| ());
+        }
+        scan.array(|scan, n| {
+            let (mut index, mut vector) = (n as u64, ByteString::new());
+            scan.object(&["index", "embedding"], |scan, field, _| {
+                match field {
+                    "index" => set_count(scan, &mut index)?,
+                    "embedding" => {
+                        let range = scan.skip()?;
+                        vector = scan.share(scan.spelt(range));
+                    }
+                    _ => {
+                        scan.skip()?;
+                    }
+                }
+                Ok(())
+            })?;
+            out.push((index, vector));
+            Ok(())
+        })
+        .map(|_| ())
+    })?;
+    out.sort_by_key(|(index, _)| *index);
+    Ok(out.into_iter().map(|(_, vector)| vector).collect())
 }
 
 /// Reads usage, model and the first finish reason.
@@ -49,7 +83,7 @@ pub(crate) fn summary(whole: &ByteString) -> Scanned<ReplySummary> {
 fn read(whole: &ByteString, mut choice: impl FnMut(&mut Scan<'_>) -> Scanned<()>) -> Scanned<ReplySummary> {
     let mut out = ReplySummary::default();
     let mut scan = Scan::all(whole)?;
-    scan.object(&["choices", "usage", "model"], |scan, field, _| {
+    scan.object(&["choices", "usage", "model", "id"], |scan, field, _| {
         match (field, scan.next()?) {
             ("choices", Next::Array) => {
                 scan.array(|scan, _| choice(scan))?;
@@ -58,6 +92,10 @@ fn read(whole: &ByteString, mut choice: impl FnMut(&mut Scan<'_>) -> Scanned<()>
             ("model", Next::String) => {
                 let lit = scan.string()?;
                 out.model = Some(scan.shared(&lit)?);
+            }
+            ("id", Next::String) => {
+                let lit = scan.string()?;
+                out.id = Some(scan.shared(&lit)?);
             }
             _ => {
                 scan.skip()?;
@@ -89,6 +127,8 @@ fn choice(scan: &mut Scan<'_>, n: usize) -> Scanned<Choice> {
                         "reasoning",
                         "tool_calls",
                         "function_call",
+                        "reasoning_details",
+                        "annotations",
                         "audio",
                     ],
                     |scan, field, _| parts::said(scan, field, parts),

@@ -1,14 +1,171 @@
 //! Events of OpenAI's streams: `data: {chat.completion.chunk}` until `data: [DONE]`.
 
 use super::{parts, reply};
-use crate::scan::{Lit, Next, Scan, Scanned, set_count};
+use crate::Level;
+use crate::piece::{Piece, ReadEvents};
+use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place, set_count};
+use crate::sse::{Fields, fields};
+use bytes::Bytes;
 use bytestring::ByteString;
+use memchr::memmem::Finder;
 use std::ops::Range;
-use weir_message::{Block, BlockKind, Delta, EventKind, Finish, Part, TextForm, Usage};
+use weir_message::{
+    Block, BlockKind, Delta, ErrorCode, Event, EventKind, Fault, Finish, Part, TextForm, Usage,
+};
+
+/// Reads a stream. Below [`Level::Text`] most events are only searched for names, and passed.
+#[derive(Debug)]
+pub(crate) struct Reader {
+    error: Finder<'static>,
+    usage: Finder<'static>,
+    finish: Finder<'static>,
+    has_begun: bool,
+}
+
+impl Reader {
+    pub(crate) fn new() -> Self {
+        Self {
+            error: Finder::new("\"error\""),
+            usage: Finder::new("\"usage\""),
+            finish: Finder::new("\"finish_reason\""),
+            has_begun: false,
+        }
+    }
+
+    /// Whether an event may hold what this level reads. A quote inside a JSON string is escaped, so a quoted name that is
+    /// found is a field's or a value, never a piece of what the model says.
+    fn needs_reading(&self, data: &[u8], level: Level) -> bool {
+        let says = |finder: &Finder<'_>| {
+            finder.find_iter(data).any(|at| {
+                let rest = data.get(at + finder.needle().len()..).unwrap_or_default().trim_ascii_start();
+                rest.strip_prefix(b":").is_none_or(|value| !value.trim_ascii_start().starts_with(b"null"))
+            })
+        };
+        says(&self.usage) || says(&self.error) || (level == Level::Usage && says(&self.finish))
+    }
+}
+
+impl ReadEvents for Reader {
+    fn event(&mut self, raw: Bytes, level: Level) -> Result<Event, Fault> {
+        let said = fields(&raw);
+        let Some(data) = said.data.clone() else {
+            let kind = if said.is_error {
+                EventKind::Error
+            } else if said.has_other {
+                EventKind::Other
+            } else {
+                EventKind::KeepAlive
+            };
+            return Ok(Event::new(raw, kind));
+        };
+        let bytes = raw.get(data.clone()).unwrap_or_default();
+        if bytes.trim_ascii().is_empty() && said.more.is_empty() && !said.is_error {
+            return Ok(Event::new(raw, EventKind::KeepAlive));
+        }
+        if bytes.trim_ascii() == b"[DONE]" && said.more.is_empty() {
+            return Ok(Event::new(raw, EventKind::Done));
+        }
+        if level < Level::Text && said.more.is_empty() && !said.is_error && !self.needs_reading(bytes, level)
+        {
+            return Ok(Event::new(raw, EventKind::Content));
+        }
+        let want = if level == Level::Text { Want::Text } else { Want::Usage };
+        match chunk(&raw, &said, want) {
+            Ok(chunk) => {
+                let kind = if said.is_error { EventKind::Error } else { chunk.kind() };
+                let mut event = Event::new(raw, kind);
+                event.deltas = chunk.deltas;
+                event.finish = chunk.finish;
+                event.usage = chunk.usage;
+                Ok(event)
+            }
+            Err(_) if said.is_error => Ok(Event::new(raw, EventKind::Error)),
+            Err(_) if level < Level::Text => Ok(Event::new(raw, EventKind::Other)),
+            Err(flaw) => Err(flaw.fault(ErrorCode::UpstreamInvalid, "an event of the provider's stream")),
+        }
+    }
+
+    fn pieces(&mut self, raw: &Bytes, out: &mut Vec<Piece>) -> Scanned<()> {
+        let said = fields(raw);
+        let data = said.data.clone().and_then(|data| raw.get(data)).unwrap_or_default();
+        match data.trim_ascii() {
+            b"" => return Ok(()),
+            b"[DONE]" => {
+                out.push(Piece::Done);
+                return Ok(());
+            }
+            _ => {}
+        }
+        let chunk = chunk(raw, &said, Want::All)?;
+        if !self.has_begun && chunk.stream.id.is_some() {
+            self.has_begun = true;
+            let value = |spelt: &Option<ByteString>| {
+                spelt
+                    .as_ref()
+                    .and_then(|json| serde_json::from_str::<String>(json).ok())
+                    .map(ByteString::from)
+            };
+            out.push(Piece::Start {
+                id: value(&chunk.stream.id),
+                model: value(&chunk.stream.model),
+                created: chunk.stream.created.as_ref().and_then(|json| json.parse().ok()),
+            });
+        }
+        out.extend(chunk.calls.into_iter().map(|call| Piece::Call {
+            choice: call.choice,
+            index: call.index,
+            id: call.id.unwrap_or_default(),
+            name: call.name.unwrap_or_default(),
+            signature: None,
+        }));
+        let reasons =
+            |delta: &Delta, index| delta.block.kind == BlockKind::Reasoning && delta.block.index == index;
+        let says_twice = chunk.deltas.iter().any(|delta| reasons(delta, 0));
+        let deltas = chunk.deltas.into_iter().filter(|delta| !(says_twice && reasons(delta, DETAILS)));
+        out.extend(deltas.map(|Delta { block, text }| {
+            let index = if block.kind == BlockKind::Reasoning { 0 } else { block.index };
+            Piece::Text { block: Block { index, ..block }, text: text.value }
+        }));
+        out.extend(chunk.marks);
+        out.extend(chunk.ends.into_iter().map(|(choice, why)| Piece::Finish { choice, why, stop: None }));
+        out.extend(chunk.usage.map(Piece::Usage));
+        Ok(())
+    }
+}
+
+/// Reads an event's data; the places of its texts are places in `raw`.
+fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
+    let not_utf8 = |_| Flaw::new(What::NotUtf8, 0);
+    if said.more.is_empty() {
+        let whole = ByteString::try_from(raw.clone()).map_err(not_utf8)?;
+        return read(&whole, said.data.clone().unwrap_or_default(), want);
+    }
+    // Several data lines are joined by line feeds. No string holds one, so each text lies in one line.
+    let mut joined = Vec::new();
+    let mut lines: Vec<(usize, Range<usize>)> = Vec::new();
+    for line in &said.more {
+        lines.push((joined.len(), line.clone()));
+        joined.extend_from_slice(raw.get(line.clone()).unwrap_or_default());
+        joined.push(b'\n');
+    }
+    let whole = ByteString::try_from(Bytes::from(joined)).map_err(not_utf8)?;
+    let mut chunk = read(&whole, 0..whole.len(), want)?;
+    for delta in &mut chunk.deltas {
+        if let Some(at) = &mut delta.text.at {
+            let start = at.start as usize;
+            let line = lines.iter().rev().find(|(joined, _)| *joined <= start);
+            if let Some((joined, line)) = line {
+                let start = line.start + (start - joined);
+                *at = place(start..start + at.len());
+            }
+        }
+    }
+    Ok(chunk)
+}
 
 /// How much of an event is read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Want {
+enum Want {
     /// Kind, finish reason and usage.
     Usage,
     /// Its texts too.
@@ -19,40 +176,41 @@ pub(crate) enum Want {
 
 /// What an event says.
 #[derive(Debug, Default)]
-pub(crate) struct Chunk {
-    pub(crate) deltas: Vec<Delta>,
-    pub(crate) finish: Option<Finish>,
-    pub(crate) usage: Option<Usage>,
-    pub(crate) has_choices: bool,
-    pub(crate) has_error: bool,
-    /// With [`Want::All`]: which choice ended why, as spelt.
-    pub(crate) ends: Vec<(u32, ByteString)>,
+struct Chunk {
+    deltas: Vec<Delta>,
+    finish: Option<Finish>,
+    usage: Option<Usage>,
+    has_choices: bool,
+    has_error: bool,
+    /// With [`Want::All`]: which choice ended why.
+    ends: Vec<(u32, Finish)>,
+    /// With [`Want::All`]: signatures, sealed reasoning and citations.
+    marks: Vec<Piece>,
     /// With [`Want::All`]: ids and names of tool calls.
-    pub(crate) calls: Vec<Call>,
+    calls: Vec<Call>,
     /// With [`Want::All`]: `id`, `model` and `created` as spelt (JSON).
-    pub(crate) stream: Stream,
+    stream: Stream,
 }
 
 /// What identifies a stream; each as spelt (JSON).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Stream {
-    pub(crate) id: Option<ByteString>,
-    pub(crate) model: Option<ByteString>,
-    pub(crate) created: Option<ByteString>,
-    pub(crate) usage: Option<ByteString>,
+struct Stream {
+    id: Option<ByteString>,
+    model: Option<ByteString>,
+    created: Option<ByteString>,
 }
 
 /// The beginning of a tool call.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Call {
-    pub(crate) choice: u32,
-    pub(crate) index: u32,
-    pub(crate) id: Option<ByteString>,
-    pub(crate) name: Option<ByteString>,
+struct Call {
+    choice: u32,
+    index: u32,
+    id: Option<ByteString>,
+    name: Option<ByteString>,
 }
 
 impl Chunk {
-    pub(crate) fn kind(&self) -> EventKind {
+    fn kind(&self) -> EventKind {
         match self {
             Chunk { has_error: true, .. } => EventKind::Error,
             Chunk { has_choices: true, .. } => EventKind::Content,
@@ -63,7 +221,7 @@ impl Chunk {
 }
 
 /// Reads the data of one event.
-pub(crate) fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanned<Chunk> {
+fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanned<Chunk> {
     let mut out = Chunk::default();
     let mut scan = Scan::new(whole, data)?;
     scan.object(&["choices", "usage", "error", "id", "model", "created"], |scan, field, _| {
@@ -75,11 +233,7 @@ pub(crate) fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanne
                 })?;
             }
             ("usage", Next::Object) => {
-                let start = scan.place();
                 out.usage = Some(reply::usage(scan)?);
-                if want == Want::All {
-                    out.stream.usage = Some(scan.share(scan.spelt(start..scan.place())));
-                }
             }
             ("error", next) => {
                 out.has_error = next != Next::Null;
@@ -106,7 +260,7 @@ pub(crate) fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanne
 
 fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned<()> {
     let mut number = n as u64;
-    let (from_delta, from_call) = (out.deltas.len(), out.calls.len());
+    let (from_delta, from_call, from_mark) = (out.deltas.len(), out.calls.len(), out.marks.len());
     let mut end = None;
     scan.object(&["index", "delta", "message", "text", "finish_reason"], |scan, field, _| {
         match (field, scan.next()?) {
@@ -115,18 +269,12 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
                 return Err(scan.want("`delta` alone, and no `message`"));
             }
             ("index", _) => set_count(scan, &mut number)?,
-            ("delta", Next::Object) if want != Want::Usage => delta(scan, out)?,
+            ("delta", Next::Object) if want != Want::Usage => delta(scan, want, out)?,
             ("text", Next::String) if want != Want::Usage => text(scan, BlockKind::Text, out)?,
             ("finish_reason", Next::String) => {
-                if want == Want::All {
-                    let start = scan.place();
-                    let finish = reply::finish_reason(scan)?;
-                    end = Some(scan.share(scan.spelt(start..scan.place())));
-                    out.finish = out.finish.or(finish);
-                } else {
-                    let finish = reply::finish_reason(scan)?;
-                    out.finish = out.finish.or(finish);
-                }
+                let finish = reply::finish_reason(scan)?;
+                out.finish = out.finish.or(finish);
+                end = finish;
             }
             _ => {
                 scan.skip()?;
@@ -138,6 +286,12 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
     let number = u32::try_from(number).unwrap_or(u32::MAX);
     out.deltas.iter_mut().skip(from_delta).for_each(|delta| delta.block.choice = number);
     out.calls.iter_mut().skip(from_call).for_each(|call| call.choice = number);
+    out.marks.iter_mut().skip(from_mark).for_each(|mark| match mark {
+        Piece::Signature { choice, .. } | Piece::Sealed { choice, .. } | Piece::Citation { choice, .. } => {
+            *choice = number;
+        }
+        _ => {}
+    });
     out.ends.extend(end.map(|end| (number, end)));
     Ok(())
 }
@@ -156,9 +310,18 @@ fn push<'a>(scan: &Scan<'a>, kind: BlockKind, lit: &Lit<'a>, out: &mut Chunk) ->
     Ok(())
 }
 
-fn delta(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
+fn delta(scan: &mut Scan<'_>, want: Want, out: &mut Chunk) -> Scanned<()> {
     scan.object(
-        &["content", "refusal", "reasoning_content", "reasoning", "tool_calls", "function_call"],
+        &[
+            "content",
+            "refusal",
+            "reasoning_content",
+            "reasoning",
+            "tool_calls",
+            "function_call",
+            "reasoning_details",
+            "annotations",
+        ],
         |scan, field, _| {
             match (field, scan.next()?) {
                 ("content", Next::String) => text(scan, BlockKind::Text, out)?,
@@ -169,7 +332,7 @@ fn delta(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
                         let (kind, text) = match part {
                             Part::Text(text) => (BlockKind::Text, text),
                             Part::Refusal(text) => (BlockKind::Refusal, text),
-                            Part::Reasoning(text) => (BlockKind::Reasoning, text),
+                            Part::Reasoning(reasoning) => (BlockKind::Reasoning, reasoning.text),
                             _ => continue,
                         };
                         out.deltas.push(Delta { block: Block { choice: 0, kind, index: 0 }, text });
@@ -180,6 +343,8 @@ fn delta(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
                 ("tool_calls", Next::Array) => {
                     scan.array(|scan, n| call(scan, n, out))?;
                 }
+                ("reasoning_details", Next::Array) => marks(scan, field, out)?,
+                ("annotations", Next::Array) if want == Want::All => marks(scan, field, out)?,
                 ("function_call", Next::Object) => {
                     let mut call = Call { choice: 0, index: 0, id: None, name: None };
                     function(scan, &mut call, out)?;
@@ -194,6 +359,34 @@ fn delta(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
             Ok(())
         },
     )?;
+    Ok(())
+}
+
+/// The index of the block of reasoning whose words stand in `reasoning_details`. Mostly it says once more what the block of
+/// `reasoning` does.
+const DETAILS: u32 = 1;
+
+/// Signatures, sealed reasoning and citations.
+fn marks(scan: &mut Scan<'_>, field: &'static str, out: &mut Chunk) -> Scanned<()> {
+    // An entry without words signs what is in front: here, in an event before.
+    let nothing = weir_message::Text::added("");
+    let mut said = vec![Part::Reasoning(nothing.into())];
+    parts::said(scan, field, &mut said)?;
+    for part in said {
+        match part {
+            Part::Reasoning(reasoning) => {
+                let mark = |signature| Piece::Signature { choice: 0, index: 0, signature };
+                out.marks.extend(reasoning.signature.map(mark));
+                if !reasoning.text.value.is_empty() {
+                    let block = Block { choice: 0, kind: BlockKind::Reasoning, index: DETAILS };
+                    out.deltas.push(Delta { block, text: reasoning.text });
+                }
+            }
+            Part::Sealed(data) => out.marks.push(Piece::Sealed { choice: 0, index: 0, data }),
+            Part::Citation(citation) => out.marks.push(Piece::Citation { choice: 0, index: 0, citation }),
+            _ => {}
+        }
+    }
     Ok(())
 }
 

@@ -2,7 +2,9 @@
 
 use crate::*;
 use proptest::prelude::*;
-use weir_message::{Block, BlockKind, Event, EventKind, Part, Replace, Role, TextForm, TextRole};
+use weir_message::{
+    Block, BlockKind, Event, EventKind, MediaKind, Part, Replace, Role, Source, TextForm, TextRole,
+};
 
 const CHAT: &str = include_str!("testdata/chat.json");
 const REPLY: &str = include_str!("testdata/reply.json");
@@ -24,6 +26,10 @@ fn reply(operation: Operation, body: &str) -> Reply {
     let mut reply = Reply::new(200, Bytes::copy_from_slice(body.as_bytes()));
     decode_reply(&mut reply, Dialect::OpenAi, operation).unwrap_or_else(|fault| panic!("{fault:?}"));
     reply
+}
+
+fn identity(id: &str, model: &str, created: u64) -> Identity {
+    Identity { id: id.into(), model: model.into(), created }
 }
 
 fn events(level: Level, stream: &str) -> Vec<Event> {
@@ -59,15 +65,15 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
     let chat = request.chat().unwrap();
     let roles: Vec<&str> = chat.messages.iter().map(|message| message.role.name()).collect();
     assert_eq!(roles, ["developer", "user", "assistant", "tool", "assistant", "tool", "assistant", "user"]);
-    let others: Vec<&str> = chat.messages[1]
+    let media: Vec<(MediaKind, &Source)> = chat.messages[1]
         .parts
         .iter()
         .filter_map(|part| match part {
-            Part::Other { kind } => Some(&**kind),
+            Part::Media(media) => Some((media.kind, &media.source)),
             _ => None,
         })
         .collect();
-    assert_eq!(others, ["image_url", "file"]);
+    assert_eq!(media.iter().map(|one| one.0).collect::<Vec<_>>(), [MediaKind::Image, MediaKind::Document]);
     assert_eq!(chat.messages[1].name.as_deref(), Some("ann"));
     let Part::ToolResult(result) = &chat.messages[5].parts[0] else { panic!("no result") };
     assert_eq!(&*result.call, "old");
@@ -246,7 +252,7 @@ fn a_request_goes_out_with_the_upstreams_model_and_the_wish_for_usage() {
     for (body, model, ask, want) in cases {
         let mut request = unread(Operation::Chat, &body);
         read_head(&mut request).unwrap();
-        let out = outgoing_request(&request, model, ask).unwrap();
+        let out = outgoing(&request, Dialect::OpenAi, model, ask).unwrap().body;
         assert_eq!(out, want, "{body}");
         assert_eq!(out == body, out.as_ptr() == request.raw.as_ptr(), "copied only if changed: {body}");
     }
@@ -258,7 +264,7 @@ fn an_edited_request_goes_out_edited_and_renamed() {
     request.add_message(Role::System, "First.", true);
     request.set_text(10, "Last.");
     request.set_model("fast");
-    let out = outgoing_request(&request, "lab-model", true).unwrap();
+    let out = outgoing(&request, Dialect::OpenAi, "lab-model", true).unwrap().body;
     let want = CHAT.replace("gpt-5-mini", "lab-model").replace("\"Again — übrigens\"", "\"Last.\"").replacen(
         "\"messages\": [",
         "\"messages\": [{\"role\":\"system\",\"content\":\"First.\"},",
@@ -275,9 +281,10 @@ fn a_reply_is_read_with_texts_usage_and_model() {
     assert_eq!((reply.usage, reply.finish()), (Some(usage), Some(Finish::Stop)));
     let texts: Vec<String> = reply.texts().iter().map(|(_, role, text)| format!("{role}: {text}")).collect();
     assert_eq!(texts, ["assistant: It is a weir.", "reasoning: hm", "arguments: {\"who\":\"Bob\"}"]);
-    let summary = read_reply_usage(&reply, Dialect::OpenAi).unwrap();
+    let summary = read_reply_usage(&reply, Dialect::OpenAi, Operation::Chat).unwrap();
     let model = Some(ByteString::from_static("gpt-5-mini-2025-08-07"));
-    assert_eq!(summary, ReplySummary { usage: Some(usage), model, finish: Some(Finish::Stop) });
+    let id = Some(ByteString::from_static("chatcmpl-9x"));
+    assert_eq!(summary, ReplySummary { usage: Some(usage), model, id, finish: Some(Finish::Stop) });
 }
 
 #[test]
@@ -362,7 +369,8 @@ fn errors_inside_a_stream_are_told_apart_at_every_level() {
             assert_eq!(events(level, stream)[0].kind, kind, "{level:?} {stream}");
         }
     }
-    let cause = |n: usize| stream_error(Dialect::OpenAi, cases[n].0.as_bytes()).cause;
+    let decoder = StreamDecoder::new(Dialect::OpenAi, Level::Boundaries).unwrap();
+    let cause = |n: usize| decoder.error(&Event::new(cases[n].0, EventKind::Error)).cause;
     assert_eq!((cause(0), cause(1), cause(2)), (Cause::RateLimited, Cause::ServerError, Cause::ServerError));
 }
 
@@ -392,7 +400,7 @@ fn a_stream_without_its_end_is_not_clean() {
 
 #[test]
 fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
-    let mut encoder = StreamEncoder::new(Dialect::OpenAi, Operation::Chat, "mine", "mine", 1);
+    let mut encoder = StreamEncoder::new(Dialect::OpenAi, Operation::Chat, identity("mine", "mine", 1));
     events(Level::Boundaries, STREAM).iter().for_each(|event| encoder.observe(event));
     let usage = Usage { input: 5, cached_input: 2, output: 3, reasoning: 1, ..Usage::default() };
     let error = ErrorBody {
@@ -403,14 +411,16 @@ fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
         request_id: "r",
     };
     let blocks = [BlockKind::Text, BlockKind::Reasoning, BlockKind::Refusal, BlockKind::Arguments]
-        .map(|kind| Block { choice: 2, kind, index: if kind == BlockKind::Arguments { 4 } else { 0 } });
-    let mut written: Vec<Event> = blocks.iter().map(|block| encoder.text(*block, "a \"b\"\n")).collect();
-    written.extend([
-        encoder.finish(2, Finish::ContentFilter),
-        encoder.usage(&usage),
-        encoder.error(&error),
-        encoder.done(),
-    ]);
+        .map(|kind| Block { choice: 2, kind, index: 0 });
+    let mut pieces: Vec<Piece> =
+        blocks.iter().map(|block| Piece::Text { block: *block, text: "a \"b\"\n".into() }).collect();
+    pieces.push(Piece::Finish { choice: 2, why: Finish::ContentFilter, stop: None });
+    pieces.push(Piece::Usage(usage));
+    let mut written: Vec<Event> = pieces.into_iter().flat_map(|piece| encoder.write(piece)).collect();
+    written.push(encoder.error(&error));
+    written.extend(encoder.write(Piece::Done));
+    let role = written.remove(0);
+    assert!(role.raw.windows(18).any(|part| part == b"\"role\":\"assistant\""));
     for event in &written {
         let text = std::str::from_utf8(&event.raw).unwrap();
         assert_eq!(&events(Level::Text, text), std::slice::from_ref(event), "{text}");
@@ -448,11 +458,11 @@ fn a_stream_put_together_is_the_reply_and_a_reply_taken_apart_is_the_stream() {
     let whole = collect(&events);
     assert_eq!(whole.text(), "It \"is\" a über-weir");
     assert_eq!(whole.model.as_deref(), Some("gpt-5-mini"));
-    let encoder = StreamEncoder::new(Dialect::OpenAi, Operation::Chat, "i", "m", 1);
-    let again = collect(&encoder.reply(&whole, true).unwrap());
+    let encoder = || StreamEncoder::new(Dialect::OpenAi, Operation::Chat, identity("i", "m", 1));
+    let again = collect(&encoder().reply(&whole, true).unwrap());
     assert_eq!(says(&again), says(&whole));
     let recorded = reply(Operation::Chat, REPLY);
-    assert_eq!(says(&collect(&encoder.reply(&recorded, true).unwrap())).1, says(&recorded).1);
+    assert_eq!(says(&collect(&encoder().reply(&recorded, true).unwrap())).1, says(&recorded).1);
     // Edits count.
     assert!(events[2].set_delta(0, "This was"));
     assert_eq!(collect(&events).text(), "This was a über-weir");
@@ -464,10 +474,11 @@ fn a_stream_put_together_is_the_reply_and_a_reply_taken_apart_is_the_stream() {
 #[test]
 fn a_denial_can_be_a_reply_whole_or_streamed() {
     for operation in [Operation::Chat, Operation::Completion] {
-        let reply = denial_reply(operation, "id", "m", 7, "Not \"here\".");
+        let reply = denial_reply(Dialect::OpenAi, operation, &identity("id", "m", 7), "Not \"here\".");
         assert_eq!((reply.text().as_str(), reply.finish()), ("Not \"here\".", Some(Finish::ContentFilter)));
-        let events =
-            StreamEncoder::new(Dialect::OpenAi, operation, "id", "m", 7).reply(&reply, false).unwrap();
+        let events = StreamEncoder::new(Dialect::OpenAi, operation, identity("id", "m", 7))
+            .reply(&reply, false)
+            .unwrap();
         let text: String = events
             .iter()
             .flat_map(|event| &event.deltas)
@@ -481,8 +492,12 @@ fn a_denial_can_be_a_reply_whole_or_streamed() {
 
 #[test]
 fn lists_of_models_and_errors_are_json_as_openai_writes_it() {
-    let list: serde_json::Value = serde_json::from_slice(&models_list(["a", "b\""], 7)).unwrap();
-    assert_eq!(list["data"][1], serde_json::from_slice::<serde_json::Value>(&model_one("b\"", 7)).unwrap());
+    let list: serde_json::Value =
+        serde_json::from_slice(&models_list(Dialect::OpenAi, ["a", "b\""], 7)).unwrap();
+    assert_eq!(
+        list["data"][1],
+        serde_json::from_slice::<serde_json::Value>(&model_one(Dialect::OpenAi, "b\"", 7)).unwrap()
+    );
     let fault = Fault::new(ErrorCode::BadRequest, "no").param("model");
     let body = error_body(Dialect::OpenAi, &ErrorBody::of_fault(&fault, "r1"));
     assert_eq!(

@@ -253,7 +253,7 @@ impl<J: WindowJudge> Windows<J> {
                 out.push_str(delta.text.value.get(from - start..edit.range.start.max(start) - start)?);
                 match delta.text.form {
                     TextForm::Plain => out.push_str(&edit.with),
-                    TextForm::Json => out.push_str(&escaped(&edit.with)),
+                    TextForm::Json | TextForm::Document => out.push_str(&escaped(&edit.with)),
                 }
                 edit.placed = true;
             }

@@ -50,7 +50,13 @@ impl Rules {
                     Part::Refusal(_) => return Some("the model refused"),
                     Part::Text(text) => says |= !text.as_str().trim().is_empty(),
                     Part::ToolCall(_) => says = true,
-                    Part::Reasoning(_) | Part::ToolResult(_) | Part::Other { .. } => {}
+                    Part::Media(_) => says = true,
+                    Part::Reasoning(_)
+                    | Part::Sealed(_)
+                    | Part::ToolResult(_)
+                    | Part::Citation(_)
+                    | Part::CachePoint(_)
+                    | Part::Other { .. } => {}
                 }
             }
             if !says {

@@ -160,7 +160,7 @@ impl Guard {
             for part in reading.parts(written, find.start..find.end, form) {
                 let range = reading.written(part.start)..reading.written(part.end);
                 let value = match form {
-                    TextForm::Json => reading.text.get(part),
+                    TextForm::Json | TextForm::Document => reading.text.get(part),
                     TextForm::Plain => written.get(range.clone()),
                 };
                 let Some(value) = value else { continue };
@@ -177,7 +177,7 @@ impl Guard {
                 quoted = in_string(written.get(seen..range.start).unwrap_or_default(), quoted);
                 seen = range.start;
                 // A number that stands bare in a JSON document can only become another number.
-                let bare = form == TextForm::Json && !quoted;
+                let bare = form.is_json() && !quoted;
                 changes.push(Replace::new(range, if bare { "0".to_owned() } else { with }));
             }
         }

@@ -15,7 +15,7 @@ pub(crate) struct Reading<'a> {
 
 impl<'a> Reading<'a> {
     pub(crate) fn of(written: &'a str, form: TextForm) -> Self {
-        let json = form == TextForm::Json;
+        let json = form.is_json();
         if !written.bytes().any(|byte| byte == b'\\' || (json && byte == b'"')) {
             return Self { text: Cow::Borrowed(written), seams: Vec::new() };
         }
@@ -64,7 +64,7 @@ impl<'a> Reading<'a> {
     /// The parts of a range that lie between the quotes of a JSON document; for other texts the range itself.
     pub(crate) fn parts(&self, written: &str, range: Range<usize>, form: TextForm) -> Vec<Range<usize>> {
         let is_quote = |at: usize| written.as_bytes().get(self.written(at)) == Some(&b'"');
-        let Some(text) = self.text.get(range.clone()).filter(|_| form == TextForm::Json) else {
+        let Some(text) = self.text.get(range.clone()).filter(|_| form.is_json()) else {
             return vec![range];
         };
         let mut parts = Vec::new();

@@ -1,0 +1,113 @@
+//! What streams say, in no dialect: what is read from one and written in another.
+
+use crate::scan::Scanned;
+use crate::{ErrorBody, Level};
+use bytes::Bytes;
+use bytestring::ByteString;
+use weir_message::{Block, Citation, Event, Fault, Finish, Usage};
+
+/// A piece of a streamed reply.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Piece {
+    /// The reply begins. Fields that the provider does not tell are empty.
+    Start {
+        /// The reply's id.
+        id: Option<ByteString>,
+        /// The model that answers.
+        model: Option<ByteString>,
+        /// When, in Unix seconds.
+        created: Option<u64>,
+    },
+    /// A tool call begins; its arguments follow as text of the block with this choice and index.
+    Call {
+        /// The choice, from 0.
+        choice: u32,
+        /// The block's index.
+        index: u32,
+        /// The call's id; empty where the dialect has none.
+        id: ByteString,
+        /// The tool's name.
+        name: ByteString,
+        /// See [`weir_message::ToolCall::signature`].
+        signature: Option<ByteString>,
+    },
+    /// A piece of a block's text.
+    Text {
+        /// The block.
+        block: Block,
+        /// The piece.
+        text: ByteString,
+    },
+    /// The proof behind the reasoning in the block of reasoning with this index; see [`weir_message::Reasoning::signature`].
+    Signature {
+        /// The choice, from 0.
+        choice: u32,
+        /// The block's index.
+        index: u32,
+        /// The proof.
+        signature: ByteString,
+    },
+    /// Reasoning that only the provider can read.
+    Sealed {
+        /// The choice, from 0.
+        choice: u32,
+        /// The block's index.
+        index: u32,
+        /// What is to be handed back.
+        data: ByteString,
+    },
+    /// Where the text in front comes from.
+    Citation {
+        /// The choice, from 0.
+        choice: u32,
+        /// The index of the block of text.
+        index: u32,
+        /// The source.
+        citation: Citation,
+    },
+    /// A choice ends.
+    Finish {
+        /// The choice, from 0.
+        choice: u32,
+        /// Why.
+        why: Finish,
+        /// The stop sequence that ended it, if the provider says.
+        stop: Option<ByteString>,
+    },
+    /// What was spent so far; a later one replaces it.
+    Usage(Usage),
+    /// The clean end.
+    Done,
+}
+
+/// What names a reply that Weir writes, where nothing else does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Identity {
+    /// The reply's id.
+    pub id: String,
+    /// The model.
+    pub model: String,
+    /// Unix seconds.
+    pub created: u64,
+}
+
+/// Reads one stream of a dialect.
+pub(crate) trait ReadEvents: Send + std::fmt::Debug {
+    /// A frame as an event, read as far as `level` asks.
+    fn event(&mut self, raw: Bytes, level: Level) -> Result<Event, Fault>;
+
+    /// All that an event says.
+    fn pieces(&mut self, raw: &Bytes, out: &mut Vec<Piece>) -> Scanned<()>;
+}
+
+/// Writes one stream of a dialect. Its deltas know where they stand in the bytes, so that stages can edit them.
+pub(crate) trait WriteEvents: Send + std::fmt::Debug {
+    /// Looks at an event that was written by another (the provider, the translation), so that what follows fits to it.
+    fn observe(&mut self, event: &Event);
+
+    /// Writes what a piece takes.
+    fn write(&mut self, piece: Piece, out: &mut Vec<Event>);
+
+    /// An error told inside the stream.
+    fn error(&self, error: &ErrorBody<'_>) -> Event;
+}

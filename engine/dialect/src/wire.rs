@@ -1,0 +1,97 @@
+//! What each dialect brings: one implementation in each dialect's folder, picked here.
+
+use crate::carry::Loss;
+use crate::piece::{ReadEvents, WriteEvents};
+use crate::scan::Scanned;
+use crate::settings::Settings;
+use crate::{ErrorBody, Identity, ProviderError, ReplySummary, openai};
+use bytes::Bytes;
+use bytestring::ByteString;
+use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use weir_message::{Dialect, Fault, Operation, Reply, Request};
+
+/// The dialect's implementation; `None` if it is not spoken here.
+pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
+    Some(match dialect {
+        Dialect::OpenAi => &openai::OpenAi,
+        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => return None,
+    })
+}
+
+/// A path that clients ask, and what for.
+pub(crate) struct Path {
+    /// The operation.
+    pub(crate) operation: Operation,
+    /// The methods it takes.
+    pub(crate) methods: &'static [Method],
+    /// What the path names: a model's or another thing's id.
+    pub(crate) item: Option<ByteString>,
+    /// Whether the path asks for a stream.
+    pub(crate) stream: bool,
+}
+
+/// A dialect. As a client's it decodes requests and encodes replies; as a provider's it encodes requests and decodes replies.
+/// Between equal dialects nothing is encoded: the bytes pass with edits spliced in.
+pub(crate) trait Wire: Sync {
+    /// What a path is for, behind the dialect's own prefix (`/anthropic`).
+    fn classify(&self, path: &str) -> Option<Path>;
+
+    /// Whether requests for an operation have a JSON body that is read here.
+    fn has_body(&self, operation: Operation) -> bool;
+
+    /// Reads the few fields that every plan reads.
+    fn read_head(&self, request: &mut Request, whole: &ByteString) -> Scanned<()>;
+
+    /// Reads all of a request, head included.
+    fn decode(&self, request: &mut Request, whole: &ByteString) -> Scanned<()>;
+
+    /// What the decoded request's other fields mean.
+    fn settings(&self, request: &Request) -> Result<Settings, Fault>;
+
+    /// A request of this dialect to a provider of this dialect: the bytes with all edits and the target's model.
+    fn patched(&self, request: &Request, model: &str, ask_usage: bool) -> Result<Bytes, Fault>;
+
+    /// A decoded request of another dialect to a provider of this one.
+    fn encode(
+        &self,
+        request: &Request,
+        settings: &Settings,
+        model: &str,
+        loss: &mut Loss,
+    ) -> Result<Bytes, Fault>;
+
+    /// Path and query of an operation behind a provider's base URL; `None` if the dialect has none.
+    fn path(&self, operation: Operation, model: &str, stream: bool) -> Option<String>;
+
+    /// Headers that every request to a provider bears, unless the client or the policy says otherwise.
+    fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
+
+    /// Reads all of a whole reply.
+    fn decode_reply(&self, reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()>;
+
+    /// Reads of a whole reply what plans need that read no text.
+    fn summary(&self, operation: Operation, whole: &ByteString) -> Scanned<ReplySummary>;
+
+    /// A decoded reply in this dialect's words.
+    fn encode_reply(&self, reply: &Reply, operation: Operation, identity: &Identity) -> Bytes;
+
+    /// What reads a provider's streams.
+    fn reader(&self) -> Box<dyn ReadEvents>;
+
+    /// What writes a client's streams.
+    fn writer(&self, operation: Operation, identity: Identity) -> Box<dyn WriteEvents>;
+
+    /// An error's body for a client.
+    fn error_body(&self, error: &ErrorBody<'_>) -> Bytes;
+
+    /// What a provider's error reply means; the status 200 is that of an error told inside a stream.
+    fn provider_error(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError;
+
+    /// The list of models, or one of them.
+    fn models(&self, names: &[&str], created: u64) -> Bytes;
+
+    /// One model.
+    fn model(&self, name: &str, created: u64) -> Bytes;
+}
