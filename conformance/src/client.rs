@@ -15,6 +15,7 @@ pub(crate) fn received(
     status: u16,
     headers: HeaderMap,
     body: &Bytes,
+    dialect: Dialect,
     operation: Operation,
 ) -> (Client, Option<Reply>) {
     let mut client =
@@ -22,9 +23,9 @@ pub(crate) fn received(
     let content_type =
         client.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
     let reply = if content_type.starts_with("text/event-stream") {
-        stream(&mut client, body, operation)
+        stream(&mut client, body, dialect, operation)
     } else {
-        whole(&mut client, body, operation)
+        whole(&mut client, body, dialect, operation)
     };
     let reply = reply.map(|mut reply| {
         reply.status = status;
@@ -35,29 +36,29 @@ pub(crate) fn received(
     (client, reply)
 }
 
-fn whole(client: &mut Client, body: &Bytes, operation: Operation) -> Option<Reply> {
+fn whole(client: &mut Client, body: &Bytes, dialect: Dialect, operation: Operation) -> Option<Reply> {
     if client.status >= 400 {
         client.error = error(body);
         return None;
     }
     let mut reply = Reply::new(client.status, body.clone());
-    weir_dialect::decode_reply(&mut reply, Dialect::OpenAi, operation).ok()?;
+    weir_dialect::decode_reply(&mut reply, dialect, operation).ok()?;
     client.text = reply.text();
-    with_summary(reply)
+    with_summary(reply, dialect, operation)
 }
 
 /// Adds usage and model, which a decoded reply may not tell by itself.
-fn with_summary(mut reply: Reply) -> Option<Reply> {
-    if let Ok(summary) = weir_dialect::read_reply_usage(&reply, Dialect::OpenAi) {
+fn with_summary(mut reply: Reply, dialect: Dialect, operation: Operation) -> Option<Reply> {
+    if let Ok(summary) = weir_dialect::read_reply_usage(&reply, dialect, operation) {
         reply.usage = reply.usage.or(summary.usage);
         reply.model = reply.model.take().or(summary.model);
     }
     Some(reply)
 }
 
-fn stream(client: &mut Client, body: &Bytes, operation: Operation) -> Option<Reply> {
-    let mut decoder = StreamDecoder::new(Dialect::OpenAi, Level::Text)?;
-    let mut collector = Some(Collector::new(Dialect::OpenAi, operation, LIMIT));
+fn stream(client: &mut Client, body: &Bytes, dialect: Dialect, operation: Operation) -> Option<Reply> {
+    let mut decoder = StreamDecoder::new(dialect, Level::Text)?;
+    let mut collector = Some(Collector::new(dialect, operation, LIMIT));
     decoder.push(body.clone());
     loop {
         match decoder.next_event() {
@@ -72,12 +73,10 @@ fn stream(client: &mut Client, body: &Bytes, operation: Operation) -> Option<Rep
             }
         }
     }
-    if let Ok(ending) = decoder.finish()
-        && let Some(event) = ending.last
-    {
-        take(client, &mut collector, &event);
+    if let Ok(ending) = decoder.finish() {
+        ending.last.iter().for_each(|event| take(client, &mut collector, event));
     }
-    with_summary(collector?.finish().ok()?)
+    with_summary(collector?.finish().ok()?, dialect, operation)
 }
 
 fn take(client: &mut Client, collector: &mut Option<Collector>, event: &Event) {
@@ -131,7 +130,8 @@ mod tests {
               data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"b\"}}]}\n\n\
               data: {\"error\":{\"code\":\"upstream-broken\",\"message\":\"m\",\"type\":\"server_error\"}}\n\n",
         );
-        let (client, _) = received(200, headers("text/event-stream"), &body, Operation::Chat);
+        let (client, _) =
+            received(200, headers("text/event-stream"), &body, Dialect::OpenAi, Operation::Chat);
         assert_eq!((client.text.as_str(), client.events.len()), ("a b", 3));
         assert_eq!(client.error.map(|error| error.code).as_deref(), Some("upstream-broken"));
     }
@@ -141,7 +141,8 @@ mod tests {
         let body = Bytes::from_static(
             br#"{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"hi"},"finish_reason":"stop"}],"usage":{"prompt_tokens":3,"completion_tokens":1,"total_tokens":4}}"#,
         );
-        let (client, reply) = received(200, headers("application/json"), &body, Operation::Chat);
+        let (client, reply) =
+            received(200, headers("application/json"), &body, Dialect::OpenAi, Operation::Chat);
         assert_eq!(client.text, "hi");
         assert_eq!(reply.and_then(|reply| reply.usage).map(|usage| usage.input), Some(3));
     }

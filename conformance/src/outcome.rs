@@ -35,7 +35,7 @@ pub(crate) fn sent(request: &ClientRequest, id: &str) -> Request {
         Some((path, query)) => (path, Some(query)),
         None => (request.path.as_str(), None),
     };
-    let route = weir_dialect::classify(&request.method, path).ok();
+    let route = weir_dialect::classify(&request.method, path, &request.headers).ok();
     let (dialect, operation) =
         route.map_or((Dialect::OpenAi, Operation::Http), |route| (route.dialect, route.operation));
     let mut out = Request::new(id, dialect, operation, path.to_owned());
@@ -54,7 +54,8 @@ impl Came {
         let _ = weir_dialect::decode(&mut request);
         let revision =
             headers.get("x-weir-revision").and_then(|value| value.to_str().ok()).unwrap_or("").to_owned();
-        let (client, reply) = crate::client::received(status, headers, body, request.operation);
+        let (client, reply) =
+            crate::client::received(status, headers, body, request.dialect, request.operation);
         Self {
             request,
             client,

@@ -277,7 +277,7 @@ pub(crate) async fn respond(
     mut request: weir_message::Request,
 ) -> Response {
     let fault = |fault: &Fault| refuse(Some(plan), Dialect::OpenAi, &request.id, fault);
-    match weir_dialect::classify(&request.method, &request.path) {
+    match weir_dialect::classify(&request.method, &request.path, &request.headers) {
         Ok(_) => {}
         Err(weir_dialect::Unclassified::UnknownPath) => {
             return fault(&Fault::new(ErrorCode::UnknownPath, "nothing answers this path"));

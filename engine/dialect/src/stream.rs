@@ -109,6 +109,11 @@ impl StreamDecoder {
         event
     }
 
+    /// Whether events are written anew in another dialect.
+    pub fn translates(&self) -> bool {
+        self.translation.is_some()
+    }
+
     /// Whether the dialect's own end was seen.
     pub fn is_done(&self) -> bool {
         self.is_done

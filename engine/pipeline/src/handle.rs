@@ -304,12 +304,20 @@ fn own_headers(headers: &mut HeaderMap, x: &Exchange) {
     if let Some(cache) = x.cache {
         headers.insert(HeaderName::from_static("x-weir-cache"), HeaderValue::from_static(cache.name()));
     }
+    dropped(headers, x);
     match (x.target.as_ref().and_then(|target| target.shown.as_ref()), x.trace.attempts.last()) {
         (Some(shown), _) => drop(headers.insert(HeaderName::from_static("x-weir-target"), shown.clone())),
         (None, Some(attempt)) => {
             put(headers, "x-weir-target", &format!("{}/{}", attempt.provider, attempt.model))
         }
         (None, None) => {}
+    }
+}
+
+/// What a change of dialect left out, by name.
+fn dropped(headers: &mut HeaderMap, x: &Exchange) {
+    if !x.trace.dropped.is_empty() {
+        put(headers, "x-weir-dropped", &x.trace.dropped.join(", "));
     }
 }
 
@@ -354,9 +362,10 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
         .into_iter()
         .filter(|name| request.caller.as_ref().is_none_or(|caller| allows(caller, name)))
         .collect();
-    let item = weir_dialect::classify(&request.method, &request.path).ok().and_then(|route| route.item);
+    let dialect = request.dialect;
+    let item = weir_dialect::item(dialect, &request.path);
     let body = match item {
-        None => weir_dialect::models_list(names.iter().map(|name| &**name), seconds),
+        None => weir_dialect::models_list(dialect, names.iter().map(|name| &**name), seconds),
         Some(id) => {
             let known = names.iter().any(|name| **name == *id)
                 || (plan.models.get(&id).is_some()
@@ -366,7 +375,7 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
                     .param("model");
                 return refuse(Some(plan), request.dialect, &request.id, &fault);
             }
-            weir_dialect::model_one(&id, seconds)
+            weir_dialect::model_one(dialect, &id, seconds)
         }
     };
     let mut headers = HeaderMap::new();

@@ -127,6 +127,8 @@ pub struct Provider {
     pub headers: HeaderMap,
     /// Its region, if stated.
     pub region: Option<Arc<str>>,
+    /// Whether what its dialect has no place for is left out even where the answer may mean something else without it.
+    pub drops_unsupported: bool,
     /// Limits in time.
     pub timeouts: Timeouts,
 }

@@ -6,10 +6,8 @@ use bytes::Bytes;
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
-use weir_dialect::{ErrorBody, StreamEncoder};
-use weir_message::{
-    Block, BlockKind, Denial, DenyAs, Dialect, Event, Fault, Finish, Operation, Reply, Usage,
-};
+use weir_dialect::{ErrorBody, Identity, Piece, StreamEncoder};
+use weir_message::{Block, BlockKind, Denial, DenyAs, Dialect, Fault, Finish, Operation, Reply, Usage};
 
 /// The reply for a fault before any pipeline: status, code and the dialect's error body.
 pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &Fault) -> Response {
@@ -57,7 +55,7 @@ fn is_spoken(denial: &Denial, operation: Operation) -> bool {
 /// The last pieces of a stream that is cut: in the dialect's terms, never a clean end after an error. `usage` is told before
 /// the end of a denial that reads as a reply, for clients who asked.
 pub(crate) fn in_stream(
-    encoder: &StreamEncoder,
+    encoder: &mut StreamEncoder,
     request_id: &str,
     refusal: &Refusal,
     usage: Option<Usage>,
@@ -65,11 +63,14 @@ pub(crate) fn in_stream(
     match refusal {
         Refusal::Denied(denial) if denial.deny_as == DenyAs::Reply => {
             let block = Block { choice: 0, kind: BlockKind::Text, index: 0 };
-            let mut events =
-                vec![encoder.text(block, &denial.message), encoder.finish(0, Finish::ContentFilter)];
-            events.extend(usage.map(|usage| encoder.usage(&usage)));
-            events.push(encoder.done());
-            events.iter().map(Event::outgoing).collect()
+            let mut pieces = vec![
+                Piece::Text { block, text: denial.message.to_string().into() },
+                Piece::Finish { choice: 0, why: Finish::ContentFilter, stop: None },
+            ];
+            pieces.extend(usage.map(Piece::Usage));
+            pieces.push(Piece::Done);
+            let events = pieces.into_iter().flat_map(|piece| encoder.write(piece));
+            events.map(|event| event.outgoing()).collect()
         }
         Refusal::Denied(denial) => vec![encoder.error(&error_of(denial, request_id)).outgoing()],
         Refusal::Failed(fault) => vec![encoder.error(&ErrorBody::of_fault(fault, request_id)).outgoing()],
@@ -78,8 +79,13 @@ pub(crate) fn in_stream(
 
 /// What writes events for a request's stream; it takes up the stream's own id and model as it sees them.
 pub(crate) fn encoder(x: &Exchange) -> StreamEncoder {
-    let id = format!("chatcmpl-{}", x.request.id);
-    StreamEncoder::new(x.request.dialect, x.request.operation, &id, x.request.model(), seconds(x))
+    StreamEncoder::new(x.request.dialect, x.request.operation, identity(x))
+}
+
+/// What names a reply that Weir writes for a request.
+pub(crate) fn identity(x: &Exchange) -> Identity {
+    let seconds = u64::try_from(x.unix_nanos / 1_000_000_000).unwrap_or_default();
+    Identity { id: x.request.id.to_string(), model: x.request.model().to_owned(), created: seconds }
 }
 
 /// A whole reply as the bytes of a stream.
@@ -94,12 +100,7 @@ pub(crate) fn streamed(x: &Exchange, reply: &Reply) -> Result<Bytes, Fault> {
 
 /// A denial as a reply of the model.
 fn spoken(x: &Exchange, message: &str) -> Reply {
-    let id = format!("chatcmpl-{}", x.request.id);
-    weir_dialect::denial_reply(x.request.operation, &id, x.request.model(), seconds(x), message)
-}
-
-fn seconds(x: &Exchange) -> u64 {
-    u64::try_from(x.unix_nanos / 1_000_000_000).unwrap_or_default()
+    weir_dialect::denial_reply(x.request.dialect, x.request.operation, &identity(x), message)
 }
 
 fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {

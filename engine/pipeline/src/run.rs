@@ -25,6 +25,8 @@ pub(crate) struct Run {
     pub attempt_request: Option<Box<Request>>,
     /// Whether the attempt under way was handed to the upstream.
     pub is_sent: bool,
+    /// What kept the last attempt that was not sent from being sent.
+    pub unsupported: Vec<&'static str>,
     ended: bool,
 }
 
@@ -67,6 +69,7 @@ impl Run {
             decided: Vec::new(),
             attempt_request: None,
             is_sent: false,
+            unsupported: Vec::new(),
             ended: false,
         };
         if let Some(pipeline) = run.x.plan.pipelines.get(run.pipeline) {

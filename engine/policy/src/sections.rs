@@ -147,12 +147,26 @@ pub struct Provider {
     /// Whether to speak HTTP/2.
     #[serde(default)]
     pub http2: Http2,
+    /// What becomes of a request that its API has no place for in full, when the client speaks another one.
+    #[serde(default)]
+    pub unsupported: Unsupported,
     /// How long to wait for it.
     #[serde(default)]
     pub timeouts: Timeouts,
     /// Models it serves, listed by `GET /v1/models`; the catalogue's by default.
     #[serde(default)]
     pub models: Option<Vec<String>>,
+}
+
+/// What becomes of what a change of dialect cannot carry. What is left out is named in `x-weir-dropped` and in the trace.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Unsupported {
+    /// Hints are left out; what the answer may mean something else without rules the target out.
+    #[default]
+    Reject,
+    /// All of it is left out.
+    Drop,
 }
 
 /// A wire format, by name.

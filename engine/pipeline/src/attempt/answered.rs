@@ -3,11 +3,11 @@
 use super::failure::Failure;
 use super::{Begun, Reached, Wants, streams};
 use crate::run::Run;
-use crate::{Answer, CallError, Target};
+use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
-use weir_dialect::StreamDecoder;
+use weir_dialect::{Level, StreamDecoder};
 use weir_message::{Cause, EventKind, Reply};
 
 /// The largest whole reply taken from a provider, in bytes.
@@ -57,27 +57,39 @@ impl Run {
             let body = read_all(&mut answer).await?;
             let mut reply = Reply::new(answer.status, body);
             reply.headers = answer.headers;
-            let operation = self.x.request.operation;
+            let (client, operation) = (self.x.request.dialect, self.x.request.operation);
+            if client != dialect {
+                let identity = refuse::identity(&self.x);
+                reply = weir_dialect::translate_reply(reply, dialect, client, operation, &identity)
+                    .map_err(Failure::invalid)?;
+            }
             if wants.reply_decoded {
                 // Read in full where a stage reads it, so that a reply that cannot be read moves on to another target.
-                let read = weir_dialect::decode_reply(&mut reply, dialect, operation);
+                let read = weir_dialect::decode_reply(&mut reply, client, operation);
                 if let (Err(fault), true) = (read, wants.reply_firm) {
                     return Err(Failure::invalid(fault));
                 }
-            } else if wants.usage {
-                let summary = weir_dialect::read_reply_usage(&reply, dialect).map_err(Failure::invalid)?;
+            } else if wants.usage && client == dialect {
+                let summary =
+                    weir_dialect::read_reply_usage(&reply, dialect, operation).map_err(Failure::invalid)?;
                 reply.usage = summary.usage;
                 reply.model = summary.model;
             }
             target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
             return Ok(Reached::Whole(reply));
         }
-        let level = if wants.event_texts { weir_dialect::Level::Text } else { weir_dialect::Level::Usage };
+        let client = self.x.request.dialect;
+        let decoder = if client == dialect {
+            StreamDecoder::new(dialect, if wants.event_texts { Level::Text } else { Level::Usage })
+        } else {
+            let identity = refuse::identity(&self.x);
+            StreamDecoder::translating(dialect, client, self.x.request.operation, identity)
+        };
         let mut begun = Begun {
             status: answer.status,
             headers: answer.headers,
             body: answer.body,
-            decoder: StreamDecoder::new(dialect, level).ok_or_else(|| Failure {
+            decoder: decoder.ok_or_else(|| Failure {
                 cause: Cause::Invalid,
                 retry_after: None,
                 detail: format!("streams of the dialect {dialect} are not read here"),
@@ -99,7 +111,7 @@ impl Run {
             match begun.events.iter().find(|event| event.kind != EventKind::KeepAlive) {
                 None => {}
                 Some(event) if event.kind == EventKind::Error => {
-                    let error = weir_dialect::stream_error(dialect, &event.raw);
+                    let error = begun.decoder.error(event);
                     self.x.trace.said = Some(error.excerpt);
                     return Err(Failure {
                         cause: error.cause,

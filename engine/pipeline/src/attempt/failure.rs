@@ -29,6 +29,7 @@ impl Run {
             Cause::Rejected => "the provider rejected the request",
             Cause::Invalid => "the provider's reply could not be read",
             Cause::Broken => "the provider's reply ended before its end",
+            Cause::Unsupported => "the target's API has no place for a part of the request that matters",
             Cause::RuledOut => "the policy ruled out every target",
             Cause::Cancelled => "the request was cancelled",
             Cause::Deadline => "the deadline passed",
@@ -39,6 +40,11 @@ impl Run {
         let mut fault = match (&self.x.trace.said, cause) {
             (Some(said), Cause::Rejected | Cause::ContextTooLong) if !guarded => {
                 Fault::new(cause.error_code(), format!("{message}: {said}"))
+            }
+            (_, Cause::Unsupported) => {
+                let fault =
+                    Fault::new(cause.error_code(), format!("{message}: {}", self.unsupported.join(", ")));
+                Fault { param: self.unsupported.first().map(ToString::to_string), ..fault }
             }
             _ => Fault::new(cause.error_code(), message),
         };
@@ -74,6 +80,7 @@ pub(super) fn blame(cause: Cause) -> Blame {
         Cause::RateLimited
         | Cause::Unauthorized
         | Cause::NotFound
+        | Cause::Unsupported
         | Cause::RuledOut
         | Cause::Cancelled
         | Cause::Deadline => Blame::Nobody,

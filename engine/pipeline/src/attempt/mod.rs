@@ -11,6 +11,7 @@ use crate::{Ask, CallError, Refusal, Route, Target};
 use bytes::Bytes;
 use failure::{Blame, blame};
 use http::HeaderMap;
+use outgoing::Unsupported;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_dialect::StreamDecoder;
@@ -98,9 +99,16 @@ impl Run {
             }
             let now = self.x.now();
             let remaining = left(now)?;
-            let request = self.attempt_request.take();
-            let request = request.as_deref().unwrap_or(&self.x.request);
-            let call = self.call(request, &pick.target, remaining, wants)?;
+            let call = match self.call(&pick.target, remaining, wants)? {
+                Ok(call) => call,
+                Err(Unsupported(lost)) => {
+                    let reason =
+                        format!("{} has no place for {}", pick.target.provider.name, lost.join(", "));
+                    self.unsupported = lost;
+                    self.fail_attempt(&pick.target, Cause::Unsupported, None, Some(reason));
+                    continue;
+                }
+            };
             // Only now: whoever is given a breaker's one probe must try.
             if !pick.target.breaker.allows(&plan.breaker, now).allows() {
                 let reason = format!("{} is left alone after failures", pick.target.provider.name);

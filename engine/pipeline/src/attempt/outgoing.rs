@@ -7,17 +7,19 @@ use crate::{AuthScheme, Call, Provider, Refusal, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{ErrorCode, Fault, Request};
+use weir_message::{ErrorCode, Request};
 
 impl Run {
-    /// The attempt as it is sent.
+    /// The attempt as it is sent, or why it is not: what the target's dialect has no place for, where the provider's
+    /// settings say that this matters.
     pub(super) fn call(
-        &self,
-        request: &Request,
+        &mut self,
         target: &Arc<Target>,
         remaining: Option<Duration>,
         wants: Wants,
-    ) -> Result<Call, Refusal> {
+    ) -> Result<Result<Call, Unsupported>, Refusal> {
+        let changed = self.attempt_request.take();
+        let request = changed.as_deref().unwrap_or(&self.x.request);
         let provider = &target.provider;
         let model = target.model_for(request);
         let mut timeouts = provider.timeouts;
@@ -25,26 +27,45 @@ impl Run {
             timeouts.total = timeouts.total.min(remaining);
         }
         let ask_usage = wants.usage && streams(request);
-        let body = weir_dialect::outgoing_request(request, &model, ask_usage).map_err(Refusal::Failed)?;
-        let path = weir_dialect::upstream_path(provider.dialect, request.operation).ok_or_else(|| {
-            let message = format!("{} requests cannot be sent to this provider", request.operation);
-            Refusal::Failed(Fault::new(ErrorCode::BadRequest, message))
-        })?;
-        let decode = request.head.stream || wants.reply_decoded || wants.usage;
-        Ok(Call {
+        let out = match weir_dialect::outgoing(request, provider.dialect, &model, ask_usage) {
+            Ok(out) => out,
+            Err(fault) if fault.code == ErrorCode::Unsupported => {
+                return Ok(Err(Unsupported(vec![OPERATION])));
+            }
+            Err(fault) => return Err(Refusal::Failed(fault)),
+        };
+        let lost: Vec<&'static str> =
+            out.dropped.iter().filter(|one| one.matters).map(|one| one.feature).collect();
+        if !provider.drops_unsupported && !lost.is_empty() {
+            return Ok(Err(Unsupported(lost)));
+        }
+        let translates = request.dialect != provider.dialect;
+        let decode = request.head.stream || wants.reply_decoded || wants.usage || translates;
+        let mut headers = outgoing_headers(request, provider, decode, translates);
+        for (name, value) in out.headers {
+            headers.entry(name).or_insert(value);
+        }
+        self.x.trace.dropped = out.dropped.iter().map(|one| one.feature.to_owned()).collect();
+        Ok(Ok(Call {
             provider: Arc::clone(provider),
             model,
             attempt: self.x.trace.attempts.last().map_or(1, |attempt| attempt.n),
             method: request.method.clone(),
-            path: path.to_owned(),
-            headers: outgoing_headers(request, provider, decode),
-            body,
+            path: out.path,
+            headers,
+            body: out.body,
             timeouts,
             decode,
             body_limit: REPLY_LIMIT,
-        })
+        }))
     }
 }
+
+/// What kept an attempt from being sent, by name.
+pub(super) struct Unsupported(pub Vec<&'static str>);
+
+/// The operation as a whole.
+const OPERATION: &str = "operation";
 
 /// Headers of a client that are never passed on: its credentials, what frames its own connection, what Weir sets itself.
 fn stays_here(name: &HeaderName) -> bool {
@@ -74,10 +95,19 @@ fn stays_here(name: &HeaderName) -> bool {
         || name.as_str().starts_with("x-forwarded-")
 }
 
-fn outgoing_headers(request: &Request, provider: &Provider, decode: bool) -> HeaderMap {
+/// Whether a client's header means something in its own dialect alone.
+fn is_dialects(name: &HeaderName) -> bool {
+    ["anthropic-", "openai-", "x-goog-", "x-amz-", "x-stainless-"]
+        .iter()
+        .any(|start| name.as_str().starts_with(start))
+}
+
+fn outgoing_headers(request: &Request, provider: &Provider, decode: bool, translates: bool) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(request.headers.len() + provider.headers.len() + 2);
     for (name, value) in &request.headers {
-        let stays = stays_here(name) || (decode && name == header::ACCEPT_ENCODING);
+        let stays = stays_here(name)
+            || (decode && name == header::ACCEPT_ENCODING)
+            || (translates && (is_dialects(name) || name == header::ACCEPT));
         if !stays {
             headers.append(name.clone(), value.clone());
         }

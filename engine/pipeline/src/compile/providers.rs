@@ -61,7 +61,8 @@ impl Compiler<'_> {
                 Ok(header) => AuthScheme::Header(header),
                 Err(_) => AuthScheme::Bearer,
             },
-            Some(Auth::None | Auth::Bearer) | None => AuthScheme::Bearer,
+            Some(Auth::None | Auth::Bearer) => AuthScheme::Bearer,
+            None => usual(dialect),
         };
         Some(Provider {
             name: Arc::clone(name),
@@ -73,6 +74,7 @@ impl Compiler<'_> {
             is_available: !is_missing,
             headers: self.headers(&decl.headers, place),
             region: decl.region.as_deref().map(Arc::from),
+            drops_unsupported: decl.unsupported == weir_policy::Unsupported::Drop,
             timeouts: Timeouts {
                 connect: decl.timeouts.connect.0,
                 first_byte: decl.timeouts.first_byte.0,
@@ -142,5 +144,14 @@ impl Compiler<'_> {
             Secrets::Ignored => path.value.clone().into(),
         });
         Some(Access::Http(Endpoint { tls, host, port, base_path, ca, http2 }))
+    }
+}
+
+/// How a credential is shown to a provider of which only the dialect is known.
+fn usual(dialect: Dialect) -> AuthScheme {
+    match dialect {
+        Dialect::Anthropic => AuthScheme::Header(HeaderName::from_static("x-api-key")),
+        Dialect::Gemini => AuthScheme::Header(HeaderName::from_static("x-goog-api-key")),
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Cohere => AuthScheme::Bearer,
     }
 }

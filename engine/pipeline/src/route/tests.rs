@@ -36,6 +36,7 @@ fn target(n: usize) -> Arc<Target> {
         is_available: true,
         headers: http::HeaderMap::new(),
         region: None,
+        drops_unsupported: false,
         timeouts: Timeouts::default(),
     };
     Arc::new(Target {

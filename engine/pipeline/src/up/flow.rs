@@ -12,7 +12,7 @@ use futures::future::{BoxFuture, Either, select};
 use futures::stream::StreamExt;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use weir_dialect::{Ending, StreamDecoder, StreamEncoder};
+use weir_dialect::{Ending, Piece, StreamDecoder, StreamEncoder};
 use weir_message::{Cause, ErrorCode, Event, EventKind, Fault, Finish, Usage};
 
 /// A stream under way.
@@ -61,7 +61,7 @@ impl Flow {
         });
         Self {
             encoder: refuse::encoder(&run.x),
-            hides_usage: asks_usage && !run.x.request.head.include_usage,
+            hides_usage: (asks_usage || begun.decoder.translates()) && !run.x.request.head.include_usage,
             run,
             plan,
             body: begun.body,
@@ -105,7 +105,7 @@ impl Flow {
             Some(Err(error)) => Err(self.failed(error.cause, error.detail)),
             None => {
                 let Ending { last, .. } = self.decoder.finish().map_err(Refusal::Failed)?;
-                if self.take_in(last.into_iter().collect(), ready).await? == Stand::Ended {
+                if self.take_in(last, ready).await? == Stand::Ended {
                     return Ok(Stand::Ended);
                 }
                 match self.tally.finish {
@@ -133,7 +133,7 @@ impl Flow {
                 }
                 EventKind::Error => {
                     self.pass(taken, ready).await?;
-                    let error = weir_dialect::stream_error(self.run.x.request.dialect, &event.raw);
+                    let error = self.decoder.error(&event);
                     self.run.x.trace.said = Some(error.excerpt);
                     return Err(
                         self.failed(error.cause, "the provider told an error in its stream".to_owned())
@@ -141,7 +141,6 @@ impl Flow {
                 }
                 EventKind::Content => {
                     self.tally.content_events += 1;
-                    self.encoder.observe(&event);
                 }
                 EventKind::Usage | EventKind::KeepAlive | EventKind::Other => {}
             }
@@ -170,8 +169,10 @@ impl Flow {
                 return Err(refusal);
             }
         }
-        let done = done.unwrap_or_else(|| self.encoder.done());
-        ready.push_back(done.outgoing());
+        match done {
+            Some(done) => ready.push_back(done.outgoing()),
+            None => ready.extend(self.encoder.write(Piece::Done).iter().map(Event::outgoing)),
+        }
         Ok(Stand::Ended)
     }
 
@@ -179,6 +180,7 @@ impl Flow {
     fn send(&mut self, out: &[Event], ready: &mut VecDeque<Bytes>) {
         let hides = self.hides_usage;
         let mut shown = out.iter().filter(|event| !(hides && event.kind == EventKind::Usage));
+        shown.clone().for_each(|event| self.encoder.observe(event));
         let Some(first) = shown.next() else { return };
         let mut piece = first.outgoing();
         if let Some(second) = shown.next() {

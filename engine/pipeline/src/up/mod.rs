@@ -101,11 +101,11 @@ impl Up {
 
     /// Ends the stream with a refusal, told inside it. Never a clean end.
     async fn cut(&mut self, refusal: Refusal) {
-        let Some(flow) = self.flow.take() else { return };
+        let Some(mut flow) = self.flow.take() else { return };
         let include_usage = flow.run.x.request.head.include_usage;
         let usage = flow.tally.usage.filter(|_| include_usage);
         let id = &flow.run.x.request.id;
-        self.ready.extend(refuse::in_stream(&flow.encoder, id, &refusal, usage));
+        self.ready.extend(refuse::in_stream(&mut flow.encoder, id, &refusal, usage));
         let mut run = flow.broken_off(&refusal);
         let outcome = refusal.outcome();
         refuse::record(&mut run.x, refusal);

@@ -289,7 +289,7 @@ fn judge(
     limits: &Limits,
 ) -> Result<(weir_dialect::Route, Option<Arc<weir_message::Caller>>, body::Announced), Fault> {
     let path = head.uri.path();
-    let route = weir_dialect::classify(&head.method, path).map_err(|why| match why {
+    let route = weir_dialect::classify(&head.method, path, &head.headers).map_err(|why| match why {
         Unclassified::UnknownPath if matches!(path, "/healthz" | "/readyz") => bad_method("GET"),
         Unclassified::UnknownPath => Fault::new(ErrorCode::UnknownPath, "nothing answers this path"),
         Unclassified::BadMethod { allow } => bad_method(allow),

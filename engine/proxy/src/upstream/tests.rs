@@ -35,6 +35,7 @@ fn call(port: u16, body: &'static str) -> Call {
         is_available: true,
         headers: HeaderMap::new(),
         region: None,
+        drops_unsupported: false,
         timeouts,
     };
     let mut headers = HeaderMap::new();

@@ -290,8 +290,7 @@ impl Inner {
         let edit = |part: Range<usize>| {
             let range = reading.written(part.start)..reading.written(part.end);
             // A number that stands bare in a JSON document can only become another number.
-            let bare =
-                form.is_json() && !in_string(written.get(..range.start).unwrap_or_default(), open);
+            let bare = form.is_json() && !in_string(written.get(..range.start).unwrap_or_default(), open);
             Replace::new(range, if bare { "0" } else { instead.as_str() })
         };
         parts.map(edit).collect()
