@@ -102,8 +102,10 @@ pub(crate) trait ReadEvents: Send + std::fmt::Debug {
 
 /// Writes one stream of a dialect. Its deltas know where they stand in the bytes, so that stages can edit them.
 pub(crate) trait WriteEvents: Send + std::fmt::Debug {
-    /// Looks at an event that was written by another (the provider, the translation), so that what follows fits to it.
-    fn observe(&mut self, event: &Event);
+    /// An event as the client gets it: its bytes with the changes of all stages, in the stream's own framing. It may come from
+    /// the provider, a translation or this writer; what is written from now on fits behind it. The place for what must agree
+    /// with the texts as they were sent: a later event that repeats them, lengths, checksums.
+    fn send(&mut self, event: &Event) -> Bytes;
 
     /// Writes what a piece takes.
     fn write(&mut self, piece: Piece, out: &mut Vec<Event>);

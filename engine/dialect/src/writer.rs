@@ -4,6 +4,7 @@ use crate::collect::{Collected, pieces_of};
 use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
 use crate::wire::{Wire, wire};
 use crate::{ErrorBody, JSON, decode_reply, openai};
+use bytes::Bytes;
 use http::HeaderValue;
 use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation, Reply};
 
@@ -21,14 +22,15 @@ pub struct StreamEncoder {
 }
 
 impl StreamEncoder {
-    /// An encoder of events of this identity, until an event shows another ([`StreamEncoder::observe`]).
+    /// An encoder of events of this identity, until an event shows another ([`StreamEncoder::send`]).
     pub fn new(dialect: Dialect, operation: Operation, identity: Identity) -> Self {
         Self { dialect, operation, writer: spoken(dialect).writer(operation, identity) }
     }
 
-    /// Looks at an event as it is sent, so that what is written looks like the rest and fits behind it. Call it with each.
-    pub fn observe(&mut self, event: &Event) {
-        self.writer.observe(event);
+    /// An event as the client gets it, all stages behind it. Call it with each that is sent, in order: what is written from
+    /// then on looks like the rest and fits behind it.
+    pub fn send(&mut self, event: &Event) -> Bytes {
+        self.writer.send(event)
     }
 
     /// Writes a piece.

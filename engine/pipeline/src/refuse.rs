@@ -69,11 +69,17 @@ pub(crate) fn in_stream(
             ];
             pieces.extend(usage.map(Piece::Usage));
             pieces.push(Piece::Done);
-            let events = pieces.into_iter().flat_map(|piece| encoder.write(piece));
-            events.map(|event| event.outgoing()).collect()
+            let events: Vec<_> = pieces.into_iter().flat_map(|piece| encoder.write(piece)).collect();
+            events.iter().map(|event| encoder.send(event)).collect()
         }
-        Refusal::Denied(denial) => vec![encoder.error(&error_of(denial, request_id)).outgoing()],
-        Refusal::Failed(fault) => vec![encoder.error(&ErrorBody::of_fault(fault, request_id)).outgoing()],
+        Refusal::Denied(denial) => {
+            let error = encoder.error(&error_of(denial, request_id));
+            vec![encoder.send(&error)]
+        }
+        Refusal::Failed(fault) => {
+            let error = encoder.error(&ErrorBody::of_fault(fault, request_id));
+            vec![encoder.send(&error)]
+        }
     }
 }
 
@@ -90,10 +96,11 @@ pub(crate) fn identity(x: &Exchange) -> Identity {
 
 /// A whole reply as the bytes of a stream.
 pub(crate) fn streamed(x: &Exchange, reply: &Reply) -> Result<Bytes, Fault> {
-    let events = encoder(x).reply(reply, x.request.head.include_usage)?;
+    let mut encoder = encoder(x);
+    let events = encoder.reply(reply, x.request.head.include_usage)?;
     let mut body = BytesMut::with_capacity(events.iter().map(|event| event.raw.len()).sum());
     for event in &events {
-        body.extend_from_slice(&event.outgoing());
+        body.extend_from_slice(&encoder.send(event));
     }
     Ok(body.freeze())
 }

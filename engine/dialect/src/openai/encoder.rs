@@ -118,14 +118,8 @@ impl Encoder {
         }
         event
     }
-}
 
-impl WriteEvents for Encoder {
-    /// Takes id, model and time from the first event that has them.
-    fn observe(&mut self, event: &Event) {
-        if self.is_learnt || !matches!(event.kind, EventKind::Content | EventKind::Usage) {
-            return;
-        }
+    fn learn(&mut self, event: &Event) {
         let mut pieces = Vec::new();
         if Reader::new().pieces(&event.raw, &mut pieces).is_ok()
             && let Some(Piece::Start { id, model, created }) = pieces.into_iter().next()
@@ -138,6 +132,16 @@ impl WriteEvents for Encoder {
             // What was sent opened it.
             self.open.push(0);
         }
+    }
+}
+
+impl WriteEvents for Encoder {
+    /// Takes id, model and time from the first event that has them.
+    fn send(&mut self, event: &Event) -> Bytes {
+        if !self.is_learnt && matches!(event.kind, EventKind::Content | EventKind::Usage) {
+            self.learn(event);
+        }
+        event.outgoing()
     }
 
     fn write(&mut self, piece: Piece, out: &mut Vec<Event>) {

@@ -401,7 +401,7 @@ fn a_stream_without_its_end_is_not_clean() {
 #[test]
 fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
     let mut encoder = StreamEncoder::new(Dialect::OpenAi, Operation::Chat, identity("mine", "mine", 1));
-    events(Level::Boundaries, STREAM).iter().for_each(|event| encoder.observe(event));
+    events(Level::Boundaries, STREAM).iter().for_each(|event| assert_eq!(encoder.send(event), event.raw));
     let usage = Usage { input: 5, cached_input: 2, output: 3, reasoning: 1, ..Usage::default() };
     let error = ErrorBody {
         code: "upstream-broken",

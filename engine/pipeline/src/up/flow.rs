@@ -170,8 +170,11 @@ impl Flow {
             }
         }
         match done {
-            Some(done) => ready.push_back(done.outgoing()),
-            None => ready.extend(self.encoder.write(Piece::Done).iter().map(Event::outgoing)),
+            Some(done) => ready.push_back(self.encoder.send(&done)),
+            None => {
+                let end = self.encoder.write(Piece::Done);
+                ready.extend(end.iter().map(|event| self.encoder.send(event)));
+            }
         }
         Ok(Stand::Ended)
     }
@@ -180,13 +183,13 @@ impl Flow {
     fn send(&mut self, out: &[Event], ready: &mut VecDeque<Bytes>) {
         let hides = self.hides_usage;
         let mut shown = out.iter().filter(|event| !(hides && event.kind == EventKind::Usage));
-        shown.clone().for_each(|event| self.encoder.observe(event));
         let Some(first) = shown.next() else { return };
-        let mut piece = first.outgoing();
+        let mut piece = self.encoder.send(first);
         if let Some(second) = shown.next() {
             let mut together = BytesMut::with_capacity(out.iter().map(|event| event.raw.len()).sum());
-            for bytes in [piece, second.outgoing()].into_iter().chain(shown.map(Event::outgoing)) {
-                together.extend_from_slice(&bytes);
+            together.extend_from_slice(&piece);
+            for event in std::iter::once(second).chain(shown) {
+                together.extend_from_slice(&self.encoder.send(event));
             }
             piece = together.freeze();
         }
