@@ -1,43 +1,48 @@
 //! Providers, models and prices, as data: one YAML file in `data/` for each provider, embedded.
 //!
-//! A provider that speaks a known dialect is a file of YAML and a line of [`FILES`]. The built-in catalogue is read once,
-//! when it is first asked for.
+//! A provider is a file of YAML and nothing else. A file of the built-in catalogue is read when its provider is first asked
+//! for; none of it costs anything before.
 #![forbid(unsafe_code)]
 
+mod price;
 mod read;
 mod row;
+mod schema;
 
+pub use price::{Price, Tier};
 pub use read::{CatalogError, parse};
-pub use row::{Auth, Capability, Kind, Model, Price, Provider};
+pub use row::{Auth, Capability, Kind, Modality, Model, Provider, find};
+pub use schema::{ProviderFile, catalog_schema};
 
-use std::sync::LazyLock;
+use std::sync::{LazyLock, OnceLock};
 
-/// The files of the built-in catalogue: name and content.
-pub const FILES: &[(&str, &str)] = &[
-    ("deepseek.yaml", include_str!("../data/deepseek.yaml")),
-    ("echo.yaml", include_str!("../data/echo.yaml")),
-    ("fireworks.yaml", include_str!("../data/fireworks.yaml")),
-    ("groq.yaml", include_str!("../data/groq.yaml")),
-    ("mistral.yaml", include_str!("../data/mistral.yaml")),
-    ("ollama.yaml", include_str!("../data/ollama.yaml")),
-    ("openai.yaml", include_str!("../data/openai.yaml")),
-    ("openrouter.yaml", include_str!("../data/openrouter.yaml")),
-    ("perplexity.yaml", include_str!("../data/perplexity.yaml")),
-    ("together.yaml", include_str!("../data/together.yaml")),
-    ("vllm.yaml", include_str!("../data/vllm.yaml")),
-    ("xai.yaml", include_str!("../data/xai.yaml")),
-];
+/// The files of the built-in catalogue: a provider's name and the content, in the order of the names.
+pub const FILES: &[(&str, &str)] = include!(concat!(env!("OUT_DIR"), "/files.rs"));
 
-static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| {
-    // A file that does not parse is left out; a test makes sure that none is.
-    Catalogue::new(FILES.iter().filter_map(|(_, text)| parse(text).ok()).collect())
+static BUILTIN: LazyLock<Catalogue> = LazyLock::new(|| Catalogue {
+    rows: FILES.iter().map(|(name, text)| Row { name, text, provider: OnceLock::new() }).collect(),
 });
 
 /// Providers by name.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Debug)]
 pub struct Catalogue {
     /// In the order of their names.
-    providers: Vec<Provider>,
+    rows: Vec<Row>,
+}
+
+/// A provider, or the text that it is read from.
+#[derive(Debug)]
+struct Row {
+    name: &'static str,
+    text: &'static str,
+    provider: OnceLock<Option<Provider>>,
+}
+
+impl Row {
+    /// A file that does not parse is left out; a test makes sure that none is.
+    fn provider(&self) -> Option<&Provider> {
+        self.provider.get_or_init(|| parse(self.text).ok()).as_ref()
+    }
 }
 
 impl Catalogue {
@@ -46,26 +51,23 @@ impl Catalogue {
         &BUILTIN
     }
 
-    /// A catalogue of these providers; of two with one name the later counts.
-    pub fn new(mut providers: Vec<Provider>) -> Self {
-        providers.reverse();
-        providers.sort_by(|a, b| a.name.cmp(&b.name));
-        providers.dedup_by(|a, b| a.name == b.name);
-        Self { providers }
+    /// The names of all providers, in their order. Reads no file.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.rows.iter().map(|row| row.name)
     }
 
     /// All providers, in the order of their names.
-    pub fn providers(&self) -> &[Provider] {
-        &self.providers
+    pub fn providers(&self) -> impl Iterator<Item = &Provider> {
+        self.rows.iter().filter_map(Row::provider)
     }
 
     /// The provider with this name.
     pub fn provider(&self, name: &str) -> Option<&Provider> {
-        let at = self.providers.binary_search_by(|provider| provider.name.as_str().cmp(name)).ok()?;
-        self.providers.get(at)
+        let at = self.rows.binary_search_by(|row| row.name.cmp(name)).ok()?;
+        self.rows.get(at)?.provider()
     }
 
-    /// What is known of a provider's model: exactly, or else by the longest pattern (`gpt-5*`).
+    /// What is known of a provider's model; see [`find`].
     pub fn model(&self, provider: &str, name: &str) -> Option<&Model> {
         self.provider(provider)?.model(name)
     }

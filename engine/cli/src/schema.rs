@@ -27,6 +27,8 @@ enum Which {
     Test,
     /// Of what expressions see.
     View,
+    /// Of files of the catalogue.
+    Catalog,
 }
 
 #[derive(Subcommand)]
@@ -48,7 +50,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             say(&format!("{:#}", schema(which)));
             ExitCode::SUCCESS
         }
-        (None, None) => fail(crate::out::USAGE, "say which schema: policy, test or view"),
+        (None, None) => fail(crate::out::USAGE, "say which schema: policy, test, view or catalog"),
     }
 }
 
@@ -57,6 +59,7 @@ fn schema(which: Which) -> serde_json::Value {
         Which::Policy => weir_policy::policy_schema(&*Shop::open().registry),
         Which::Test => weir_conformance::case_schema(),
         Which::View => weir_script::view_schema(),
+        Which::Catalog => weir_catalog::catalog_schema(),
     }
 }
 
@@ -67,6 +70,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("policy.json", json(Which::Policy)),
         ("test.json", json(Which::Test)),
         ("view.json", json(Which::View)),
+        ("catalog.json", json(Which::Catalog)),
         ("reference/view.md", weir_script::view_reference()),
         ("reference/stages.md", weir_stage::reference()),
         ("reference/errors.md", errors()),

@@ -14,7 +14,9 @@ use weir_message::{Dialect, Fault, Operation, Reply, Request};
 pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
     Some(match dialect {
         Dialect::OpenAi => &openai::OpenAi,
-        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere => return None,
+        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere | Dialect::Native => {
+            return None;
+        }
     })
 }
 

@@ -79,5 +79,7 @@ names! {
         Bedrock = "bedrock",
         /// Cohere v2.
         Cohere = "cohere",
+        /// An API of the provider's own that no other speaks.
+        Native = "native",
     }
 }

@@ -8,7 +8,6 @@ impl Run {
     /// Books the attempt under way: usage if known, cost, how long it took. Booked once; later calls change nothing.
     pub(crate) fn settle_attempt(&mut self, usage: Option<Usage>, cause: Option<Cause>) {
         let elapsed = self.x.elapsed();
-        let price = self.x.target.as_ref().and_then(|target| target.price);
         let Some(attempt) = self.x.trace.attempts.last_mut() else { return };
         if attempt.took.is_some() {
             return;
@@ -16,16 +15,11 @@ impl Run {
         attempt.took = Some(elapsed.saturating_sub(attempt.began));
         attempt.cause = attempt.cause.or(cause);
         let Some(usage) = usage else { return };
+        let price = self.x.target.as_ref().and_then(|target| target.price.as_ref());
         let cost = price.map(|price| price.of(&usage));
         attempt.usage = Some(usage);
         attempt.cost = cost;
-        let spent = &mut self.x.usage;
-        spent.input = spent.input.saturating_add(usage.input);
-        spent.cached_input = spent.cached_input.saturating_add(usage.cached_input);
-        spent.cache_write = spent.cache_write.saturating_add(usage.cache_write);
-        spent.output = spent.output.saturating_add(usage.output);
-        spent.reasoning = spent.reasoning.saturating_add(usage.reasoning);
-        spent.counted |= usage.counted;
+        self.x.usage += usage;
         if let Some(cost) = cost {
             self.x.cost += cost;
         }

@@ -2,7 +2,7 @@
 
 use crate::load::{Named, twice};
 use crate::stage::StageDecl;
-use crate::{CallerKey, Environment, Listener, Model, PolicySet, Provider};
+use crate::{CallerKey, Environment, Listener, Model, PolicySet, Price, Provider};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
@@ -170,6 +170,14 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
             }
         }
     }
+    let mut rows: HashMap<&str, Span> = HashMap::new();
+    for model in &value.models {
+        check_pattern(&model.name, model.name.span, diagnostics);
+        check_price(model.price.as_ref(), model.name.span, diagnostics);
+        if let Some(first) = rows.insert(&model.name.value, model.name.span) {
+            diagnostics.push(twice("models", &model.name.value, model.name.span, first));
+        }
+    }
     if let Some(url) = &value.base_url {
         let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"));
         let host = rest.map(|r| r.split(['/', '?', '#']).next().unwrap_or(""));
@@ -190,8 +198,21 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
     }
 }
 
+/// Prices for long prompts stand in the order of their lengths.
+fn check_price(price: Option<&Price>, place: Span, diagnostics: &mut Diagnostics) {
+    let above = price.map(|price| price.above.as_slice()).unwrap_or_default();
+    if !above.is_sorted_by(|before, after| before.tokens < after.tokens) {
+        diagnostics.push(
+            Diagnostic::new(Code::BadValue, "`above` is not in the order of `tokens`")
+                .at(place)
+                .help("put the shortest prompts first, each length once"),
+        );
+    }
+}
+
 fn check_model(model: &Named<Model>, providers: &[Arc<str>], whole: bool, diagnostics: &mut Diagnostics) {
     check_pattern(&model.name.value, model.name.span, diagnostics);
+    check_price(model.value.price.as_ref(), model.name.span, diagnostics);
     for target in &model.value.targets {
         if !whole || providers.iter().any(|p| **p == *target.provider.value) {
             continue;

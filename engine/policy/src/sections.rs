@@ -120,7 +120,7 @@ pub struct CallerKey {
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Provider {
-    /// The catalogue's row that this account belongs to: `openai`, `echo` … (see `weir models`). Unset: `dialect` and `base_url` say all.
+    /// The catalogue's provider that this account belongs to: `openai`, `echo` … (see `weir models`). Unset: `dialect` and `base_url` say all.
     #[serde(default)]
     pub from: Option<Spanned<String>>,
     /// The wire format; the catalogue's by default.
@@ -138,7 +138,7 @@ pub struct Provider {
     /// Headers sent with every request to it.
     #[serde(default)]
     pub headers: BTreeMap<String, TextOrSecret>,
-    /// The region it runs in: `attempt.provider.region`.
+    /// The region it runs in: `attempt.provider.region`, and `{region}` of the catalogue's address.
     #[serde(default)]
     pub region: Option<String>,
     /// Path of a PEM file with the authorities to trust instead of the system's, relative to the set's folder.
@@ -153,9 +153,28 @@ pub struct Provider {
     /// How long to wait for it.
     #[serde(default)]
     pub timeouts: Timeouts,
-    /// Models it serves, listed by `GET /v1/models`; the catalogue's by default.
+    /// What is known of its models besides what the catalogue says, and above it.
     #[serde(default)]
-    pub models: Option<Vec<String>>,
+    pub models: Vec<ProviderModel>,
+}
+
+/// What is known of a model of an account. What is left out is as the catalogue says.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ProviderModel {
+    /// The model's name there, or a pattern ending in `*`.
+    #[schemars(length(min = 1))]
+    pub name: Spanned<String>,
+    /// What it costs.
+    #[serde(default)]
+    pub price: Option<Price>,
+    /// The vocabulary that counts its tokens, such as `o200k_base`.
+    #[serde(default)]
+    pub tokenizer: Option<Spanned<String>>,
+    /// How many tokens fit into its context.
+    #[serde(default)]
+    #[schemars(range(min = 1))]
+    pub context: Option<u64>,
 }
 
 /// What becomes of what a change of dialect cannot carry. What is left out is named in `x-weir-dropped` and in the trace.
@@ -282,18 +301,98 @@ fn one() -> u32 {
     1
 }
 
-/// Prices in US dollars per million tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+/// Prices in US dollars: of a million tokens by class, and of what is not counted in tokens.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Price {
-    /// Of the prompt.
+    /// The prompt.
+    #[serde(default)]
     #[schemars(range(min = 0))]
     pub input: f64,
-    /// Of the part of the prompt that the provider had cached; the price of `input` by default.
+    /// The part of the prompt that the provider had cached; as `input` by default.
     #[serde(default)]
     #[schemars(range(min = 0))]
     pub cached_input: Option<f64>,
-    /// Of the reply.
+    /// The part of the prompt that is written to the cache; as `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cache_write: Option<f64>,
+    /// The part of the prompt that is written to the cache for an hour or longer; as `cache_write` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cache_write_1h: Option<f64>,
+    /// Sound in the prompt; as `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub audio_input: Option<f64>,
+    /// Images in the prompt; as `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub image_input: Option<f64>,
+    /// The reply.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub output: f64,
+    /// Reasoning; as `output` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub reasoning: Option<f64>,
+    /// Sound in the reply; as `output` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub audio_output: Option<f64>,
+    /// Images in the reply; as `output` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub image_output: Option<f64>,
+    /// An image made.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub per_image: Option<f64>,
+    /// A second of sound heard, or of sound or video made.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub per_second: Option<f64>,
+    /// A million characters spoken.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub per_million_characters: Option<f64>,
+    /// A page read.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub per_page: Option<f64>,
+    /// A request, whatever else it costs.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub per_request: Option<f64>,
+    /// Other prices for longer prompts, shortest first.
+    #[serde(default)]
+    pub above: Vec<PriceTier>,
+}
+
+/// Prices in US dollars per million tokens where the prompt has more than so many: of all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PriceTier {
+    /// How many.
+    #[schemars(range(min = 1))]
+    pub tokens: u64,
+    /// The prompt.
+    #[schemars(range(min = 0))]
+    pub input: f64,
+    /// The part of the prompt that the provider had cached; as `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cached_input: Option<f64>,
+    /// The part of the prompt that is written to the cache; as `input` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cache_write: Option<f64>,
+    /// The part of the prompt that is written to the cache for an hour or longer; as `cache_write` by default.
+    #[serde(default)]
+    #[schemars(range(min = 0))]
+    pub cache_write_1h: Option<f64>,
+    /// The reply.
     #[schemars(range(min = 0))]
     pub output: f64,
 }

@@ -1,6 +1,7 @@
 //! A policy set to a plan: expressions, scripts and stages compiled, what can be reached checked.
 
 mod keys;
+mod known;
 mod models;
 mod providers;
 mod steps;
@@ -9,6 +10,7 @@ use crate::plan::{Pipeline, Plan, Step, When};
 use crate::services::Counting;
 use crate::{Needs, Registry, cel, fingerprint, reach};
 use http::HeaderValue;
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use steps::{blank_trace, needs_of_step, params_of, share_conditions};
@@ -51,8 +53,15 @@ pub fn compile(
     secrets: &Secrets<'_>,
     diagnostics: &mut Diagnostics,
 ) -> Option<Plan> {
-    let mut compiler =
-        Compiler { set, workshop, secrets, diagnostics, home: String::new(), known_params: Vec::new() };
+    let mut compiler = Compiler {
+        set,
+        workshop,
+        secrets,
+        diagnostics,
+        home: String::new(),
+        known_params: Vec::new(),
+        own: BTreeMap::new(),
+    };
     let plan = compiler.plan();
     plan.filter(|_| !compiler.diagnostics.has_errors())
 }
@@ -69,6 +78,8 @@ struct Compiler<'a> {
     home: String,
     /// Parameters seen so far, as they are written and as expressions read them.
     known_params: Vec<(Params, Arc<serde_json::Value>)>,
+    /// What accounts say of their models, above the catalogue.
+    own: BTreeMap<Arc<str>, Vec<weir_catalog::Model>>,
 }
 
 impl Compiler<'_> {

@@ -1,18 +1,19 @@
 //! Models: the routes behind the names that clients ask for.
 
-use super::Compiler;
+use super::{Compiler, known};
 use crate::{Child, Fallback, FallbackChild, Models, Provider, Retry, Target, Weighted};
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use weir_catalog::Price;
-use weir_message::{Money, StatusSet};
-use weir_policy::{ModelRoute, Named};
+use weir_diagnostic::{Code, Diagnostic};
+use weir_message::StatusSet;
+use weir_policy::{ModelRoute, Named, Spanned};
 
 impl Compiler<'_> {
     pub(super) fn models(&mut self, providers: &BTreeMap<Arc<str>, Arc<Provider>>) -> Models {
         let mut models = Models::default();
         for (name, decl) in &self.set.models {
+            self.check_tokenizer(decl.value.tokenizer.as_ref());
             let targets: Vec<(u32, Arc<Target>)> = decl
                 .value
                 .targets
@@ -50,12 +51,10 @@ impl Compiler<'_> {
         provider: &Arc<Provider>,
         upstream: Option<Arc<str>>,
     ) -> Arc<Target> {
-        let row = provider.row.as_deref().and_then(|row| {
-            self.workshop
-                .catalogue
-                .model(row, upstream.as_deref().unwrap_or_else(|| name.trim_end_matches('*')))
-        });
-        let price = decl.price.map(price_of).or_else(|| row.and_then(|row| row.price));
+        let asked = upstream.as_deref().unwrap_or_else(|| name.trim_end_matches('*'));
+        let own = self.own.get(&provider.name).and_then(|rows| weir_catalog::find(rows, asked));
+        let row = own.or_else(|| self.workshop.catalogue.model(provider.row.as_deref()?, asked));
+        let price = decl.price.as_ref().map(known::price).or_else(|| row?.price.clone());
         let tokenizer = decl
             .tokenizer
             .as_ref()
@@ -74,6 +73,21 @@ impl Compiler<'_> {
         })
     }
 
+    /// Says it where nobody here counts by this vocabulary.
+    pub(super) fn check_tokenizer(&mut self, tokenizer: Option<&Spanned<String>>) {
+        let Some(tokenizer) = tokenizer else { return };
+        let names = weir_inference::TokenCounter::names();
+        if names.contains(&tokenizer.value.as_str()) {
+            return;
+        }
+        let message = format!("no vocabulary is called `{}`", tokenizer.value);
+        let help = match weir_diagnostic::nearest(&tokenizer.value, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => format!("there are {}; leave it out, and tokens are estimated", names.join(", ")),
+        };
+        self.diagnostics.push(Diagnostic::new(Code::UnknownName, message).at(tokenizer.span).help(help));
+    }
+
     /// The tokenizer that counts for a model: its own, or its first target's.
     pub(super) fn tokenizer(&self, model: &Named<weir_policy::Model>, models: &Models) -> Option<Arc<str>> {
         models
@@ -87,18 +101,4 @@ fn another_may_mend() -> StatusSet {
     let causes =
         weir_message::Cause::ALL.iter().copied().filter(|cause| crate::route::mendable(*cause)).collect();
     StatusSet { statuses: Vec::new(), classes: Vec::new(), causes }
-}
-
-fn price_of(price: weir_policy::Price) -> Price {
-    #[allow(
-        clippy::cast_possible_truncation,
-        reason = "prices are far below nine billion dollars a million tokens"
-    )]
-    let money = |dollars: f64| Money::from_nanos((dollars * 1e9).round() as i64);
-    Price {
-        input: money(price.input),
-        cached_input: price.cached_input.map(money),
-        cache_write: None,
-        output: money(price.output),
-    }
 }

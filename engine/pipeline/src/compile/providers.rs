@@ -1,6 +1,6 @@
 //! Providers: where they are, how they are asked, what proves who asks.
 
-use super::{Compiler, Secrets};
+use super::{Compiler, Secrets, known};
 use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
@@ -23,6 +23,10 @@ impl Compiler<'_> {
         let place = decl.name.span;
         let decl = &decl.value;
         let row = decl.from.as_ref().and_then(|from| self.workshop.catalogue.provider(from));
+        self.own.insert(Arc::clone(name), known::own(&decl.models, row));
+        for model in &decl.models {
+            self.check_tokenizer(model.tokenizer.as_ref());
+        }
         let dialect = match (&decl.dialect, row) {
             (Some(dialect), _) => Dialect::from(dialect.value),
             (None, Some(row)) => row.dialect,
@@ -37,7 +41,18 @@ impl Compiler<'_> {
         let access = match (&decl.base_url, row) {
             (Some(url), _) => self.endpoint(url, url.span, decl),
             (None, Some(row)) if row.kind == Kind::Echo => Some(Access::Echo),
-            (None, Some(row)) => self.endpoint(&row.base_url, place, decl),
+            (None, Some(row)) => match row.address(decl.region.as_deref()) {
+                Ok(address) => self.endpoint(&address, place, decl),
+                Err(blank) => {
+                    let message = format!("the address of `{name}` has a blank: `{}`", row.base_url);
+                    let help = match blank {
+                        "region" => "say `region:`".to_owned(),
+                        _ => format!("say `base_url:`, with your own in the place of `{{{blank}}}`"),
+                    };
+                    self.diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help(help));
+                    None
+                }
+            },
             (None, None) => {
                 let message = format!("the provider `{name}` has no address");
                 let help = "say `from:` with a name of the catalogue (`weir models`), or `base_url:`";
@@ -49,7 +64,10 @@ impl Compiler<'_> {
         let mut is_missing = false;
         if let (Some(secret), Secrets::From { env, root }) = (&decl.key, self.secrets) {
             match secret.resolve(env, root) {
-                Ok(value) => credential.set(value.expose()),
+                Ok(value) => match row.map(|row| &row.auth) {
+                    Some(Auth::Scheme(word)) => credential.set(&format!("{word} {}", value.expose())),
+                    _ => credential.set(value.expose()),
+                },
                 // An optional account without its key is left alone: its targets are never chosen.
                 Err(_) if decl.optional => is_missing = true,
                 Err(found) => self.diagnostics.push(found),
@@ -61,6 +79,7 @@ impl Compiler<'_> {
                 Ok(header) => AuthScheme::Header(header),
                 Err(_) => AuthScheme::Bearer,
             },
+            Some(Auth::Scheme(_)) => AuthScheme::Header(http::header::AUTHORIZATION),
             Some(Auth::None | Auth::Bearer) => AuthScheme::Bearer,
             None => usual(dialect),
         };
@@ -152,6 +171,6 @@ fn usual(dialect: Dialect) -> AuthScheme {
     match dialect {
         Dialect::Anthropic => AuthScheme::Header(HeaderName::from_static("x-api-key")),
         Dialect::Gemini => AuthScheme::Header(HeaderName::from_static("x-goog-api-key")),
-        Dialect::OpenAi | Dialect::Bedrock | Dialect::Cohere => AuthScheme::Bearer,
+        Dialect::OpenAi | Dialect::Bedrock | Dialect::Cohere | Dialect::Native => AuthScheme::Bearer,
     }
 }

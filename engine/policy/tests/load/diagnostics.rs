@@ -101,6 +101,14 @@ const TABLE: &[Row] = &[
         )],
     ),
     (
+        Code::DuplicateName,
+        "models of an account: twice, a pattern in the middle, long prompts out of order, a slip",
+        &[(
+            "a.yaml",
+            "weir: v1\nproviders:\n  lab:\n    from: echo\n    models:\n      - { name: a, context: 1000 }\n      - { name: a, price: { input: 1, above: [ { tokens: 9, input: 2, output: 2 }, { tokens: 9, input: 2, output: 2 } ] } }\n      - { name: a*b }\n  den:\n    from: echo\n    models: [ { name: c, price: { inptu: 1 } }, { context: 0 } ]\n",
+        )],
+    ),
+    (
         Code::UnknownName,
         "provider, row, policy, parameter, script",
         &[
