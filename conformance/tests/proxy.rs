@@ -88,19 +88,26 @@ fn the_admin_api_tells_revision_metrics_and_traces() {
 fn unknown_models_and_malformed_bodies_are_refused_before_anything_is_spent() {
     let (provider, gateway) = plain();
     provider.answers(Vec::new());
-    for (body, status, code) in [
-        (r#"{"model":"slow","messages":[{"role":"user","content":"x"}]}"#, 404, "unknown-model"),
-        (r#"{"messages":[{"role":"user","content":"x"}]}"#, 400, "bad-request"),
-        (r#"{"model":"fast","model":"fast","messages":[]}"#, 400, "bad-request"),
-        (r#"{"model":7,"messages":[]}"#, 400, "bad-request"),
-        (r#"{"model":"fast","messages":[{"role":"user","content":"x"}]"#, 400, "bad-request"),
-        ("", 400, "bad-request"),
-        ("[]", 400, "bad-request"),
+    for (body, status, code, param) in [
+        (
+            r#"{"model":"slow","messages":[{"role":"user","content":"x"}]}"#,
+            404,
+            "unknown-model",
+            Some("model"),
+        ),
+        (r#"{"messages":[{"role":"user","content":"x"}]}"#, 400, "bad-request", Some("model")),
+        (r#"{"model":"fast","model":"fast","messages":[]}"#, 400, "bad-request", Some("model")),
+        (r#"{"model":7,"messages":[]}"#, 400, "bad-request", Some("model")),
+        (r#"{"model":"fast","messages":[{"role":"user","content":"x"}]"#, 400, "bad-request", None),
+        ("", 400, "bad-request", None),
+        ("[]", 400, "bad-request", None),
     ] {
         let bytes =
             request("POST", "/v1/chat/completions", &[("content-type", "application/json")], body.as_bytes());
         let reply = gateway.wire().exchange(&bytes).unwrap();
         assert_eq!((reply.status(), reply.code().as_str()), (status, code), "{body}: {}", reply.text());
+        let error: serde_json::Value = serde_json::from_str(&reply.text()).unwrap();
+        assert_eq!(error["error"]["param"].as_str(), param, "{body}: {error}");
     }
     assert_eq!(provider.seen().calls.len(), 0);
 }

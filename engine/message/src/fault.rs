@@ -13,6 +13,8 @@ pub struct Denial {
     pub code: Cow<'static, str>,
     /// What the client is told. Written by the policy, or by a built-in without quoting the prompt.
     pub message: Cow<'static, str>,
+    /// The field of the request to blame, where one is.
+    pub param: Option<&'static str>,
     /// As an error, or as a reply of the model.
     pub deny_as: DenyAs,
     /// When the client may come back.
@@ -38,6 +40,7 @@ impl Denial {
             status: code.status(),
             code: Cow::Borrowed(code.id()),
             message: message.into(),
+            param: None,
             deny_as: DenyAs::Error,
             retry_after: None,
             stage: None,

@@ -115,7 +115,7 @@ fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {
         code: &denial.code,
         kind: kind_of(denial.status),
         message: &denial.message,
-        param: None,
+        param: denial.param,
         request_id,
     }
 }

@@ -24,7 +24,10 @@ impl Stage for RouteStage {
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
         let x = &*visit.exchange;
         if self.follows_request && x.plan.models().get(x.request.model()).is_none() {
-            let denial = Denial::new(ErrorCode::UnknownModel, "the policy knows no model of this name");
+            let denial = Denial {
+                param: Some("model"),
+                ..Denial::new(ErrorCode::UnknownModel, "the policy knows no model of this name")
+            };
             return Hook::Done(Verdict::Deny(Box::new(denial)));
         }
         CONTINUE
