@@ -9,6 +9,7 @@ mod classify;
 mod collect;
 mod compose;
 pub mod echo;
+mod fields;
 mod flaw;
 pub mod fuzzing;
 mod openai;

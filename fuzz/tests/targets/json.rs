@@ -1,6 +1,7 @@
 //! Requests, replies and errors in JSON: what decodes is sent as it came, and texts that are written anew read the same.
 
 use crate::{grow, replay};
+use weir_message::Dialect;
 
 const WORDS: &[&str] = &[
     "{",
@@ -52,8 +53,13 @@ const WORDS: &[&str] = &[
 ];
 
 fn check(input: &[u8]) {
-    assert!(weir_dialect::fuzzing::request(input), "a request changed on its way");
-    assert!(weir_dialect::fuzzing::reply(input), "a reply did not read as it should");
+    for dialect in Dialect::ALL.iter().copied() {
+        assert!(weir_dialect::fuzzing::request(dialect, input), "a request of {dialect} changed on its way");
+        assert!(
+            weir_dialect::fuzzing::reply(dialect, input),
+            "a reply of {dialect} did not read as it should"
+        );
+    }
 }
 
 #[test]

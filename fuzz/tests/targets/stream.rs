@@ -3,6 +3,7 @@
 use crate::{grow, replay};
 use bytes::Bytes;
 use weir_dialect::Sse;
+use weir_message::Dialect;
 
 const WORDS: &[&str] = &[
     "data: ",
@@ -36,7 +37,10 @@ const WORDS: &[&str] = &[
 ];
 
 fn check(input: &[u8]) {
-    assert!(weir_dialect::fuzzing::stream(input), "pieces of another size give other events");
+    for dialect in Dialect::ALL.iter().copied() {
+        let same = weir_dialect::fuzzing::stream(dialect, input);
+        assert!(same, "pieces of another size give other events of {dialect}");
+    }
     let whole = events(input, input.len().max(1));
     for size in [1, 2, 3, 7] {
         assert_eq!(events(input, size), whole, "in pieces of {size}");

@@ -1,16 +1,13 @@
 //! Requests of OpenAI's API (platform.openai.com/docs/api-reference: chat, completions, embeddings) to messages.
 
 use super::parts;
+use crate::fields::{Fields, set_head};
 use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place};
 use bytestring::ByteString;
-use std::collections::HashSet;
 use weir_message::{
-    Body, CachePoint, Chat, Completion, Embedding, Head, Message, Operation, Param, Params, Part, Request,
-    Role, Text, TextForm, Tool, ToolKind, ToolResult,
+    Body, CachePoint, Chat, Completion, Embedding, Head, Message, Operation, Part, Request, Role, Text,
+    TextForm, Tool, ToolKind, ToolResult,
 };
-
-/// The most top-level fields taken; each is kept as a parameter.
-const MAX_FIELDS: usize = 512;
 
 /// Reads the few fields that every plan reads.
 pub(crate) fn read_head(request: &mut Request, whole: &ByteString) -> Scanned<()> {
@@ -58,26 +55,9 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
             has_token_ids: reader.inputs.has_others,
         }),
     };
-    // Parameters that stages set before the body was read stay as they set them.
-    let mut params = reader.params;
-    for set in request.params.0.drain(..).filter(|param| param.at.is_none()) {
-        match params.0.iter_mut().find(|param| param.name == set.name) {
-            Some(param) => *param = set,
-            None => params.0.push(set),
-        }
-    }
-    request.params = params;
+    reader.fields.settle(request);
     set_head(request, reader.head);
     Ok(())
-}
-
-/// Takes over what was read of the head, but for a model that a stage chose since.
-fn set_head(request: &mut Request, mut head: Head) {
-    let is_changed = request.outgoing().is_ok_and(|out| out.as_ptr() != request.raw.as_ptr());
-    if is_changed && let Some(model) = request.head.model.take() {
-        head.model = Some(model);
-    }
-    request.head = head;
 }
 
 /// Reads a field of the head; whether it was one.
@@ -147,9 +127,7 @@ struct Reader {
     chat: Chat,
     inputs: Inputs,
     suffix: Option<Text>,
-    params: Params,
-    /// Names of parameters, once there are too many to look through.
-    names: HashSet<ByteString>,
+    fields: Fields,
 }
 
 impl Reader {
@@ -191,31 +169,9 @@ impl Reader {
                 } else {
                     scan.skip()?
                 };
-                self.param(scan, key, range)?;
+                self.fields.add(scan, key, range)?;
             }
         }
-        Ok(())
-    }
-
-    fn param<'a>(&mut self, scan: &Scan<'a>, key: &Lit<'a>, range: std::ops::Range<usize>) -> Scanned<()> {
-        let name = scan.shared(key)?;
-        let params = &mut self.params.0;
-        if params.len() >= MAX_FIELDS {
-            return Err(Flaw::new(What::TooMany, key.at.start));
-        }
-        let is_known = match params.len() {
-            ..16 => params.iter().any(|param| param.name == name),
-            _ => {
-                if self.names.is_empty() {
-                    self.names.extend(params.iter().map(|param| param.name.clone()));
-                }
-                !self.names.insert(name.clone())
-            }
-        };
-        if is_known {
-            return Err(Flaw::new(What::Repeated, key.at.start));
-        }
-        params.push(Param { name, json: scan.share(scan.spelt(range.clone())), at: Some(place(range)) });
         Ok(())
     }
 }

@@ -542,11 +542,20 @@ fn a_providers_error_is_mapped_to_a_cause() {
 fn recorded_payloads_hold_what_fuzzing_asks() {
     for payload in [CHAT, REPLY, STREAM] {
         let bytes = payload.as_bytes();
-        assert!(fuzzing::request(bytes) && fuzzing::reply(bytes) && fuzzing::stream(bytes));
+        assert!(
+            fuzzing::request(Dialect::OpenAi, bytes)
+                && fuzzing::reply(Dialect::OpenAi, bytes)
+                && fuzzing::stream(Dialect::OpenAi, bytes)
+        );
         // Cut anywhere.
         for end in (0..bytes.len()).step_by(7) {
             let bytes = &bytes[..end];
-            assert!(fuzzing::request(bytes) && fuzzing::reply(bytes) && fuzzing::stream(bytes), "{end}");
+            assert!(
+                fuzzing::request(Dialect::OpenAi, bytes)
+                    && fuzzing::reply(Dialect::OpenAi, bytes)
+                    && fuzzing::stream(Dialect::OpenAi, bytes),
+                "{end}"
+            );
         }
     }
 }
@@ -579,7 +588,7 @@ proptest! {
 
     #[test]
     fn arbitrary_bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
-        prop_assert!(fuzzing::request(&bytes) && fuzzing::reply(&bytes) && fuzzing::stream(&bytes));
+        prop_assert!(fuzzing::request(Dialect::OpenAi, &bytes) && fuzzing::reply(Dialect::OpenAi, &bytes) && fuzzing::stream(Dialect::OpenAi, &bytes));
     }
 
     #[test]
@@ -589,6 +598,6 @@ proptest! {
         bytes[at] = byte;
         let end = (at + gone).min(bytes.len());
         bytes.drain(at..end);
-        prop_assert!(fuzzing::request(&bytes) && fuzzing::reply(&bytes) && fuzzing::stream(&bytes));
+        prop_assert!(fuzzing::request(Dialect::OpenAi, &bytes) && fuzzing::reply(Dialect::OpenAi, &bytes) && fuzzing::stream(Dialect::OpenAi, &bytes));
     }
 }

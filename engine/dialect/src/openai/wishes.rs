@@ -1,12 +1,13 @@
 //! What the fields of OpenAI's requests mean (platform.openai.com/docs/api-reference/chat/create), and those fields written.
 
 use crate::compose::Object;
+use crate::fields::{number, text, texts, typed, wrong};
 use crate::settings::{Effort, Format, Settings, Thinking, ToolChoice};
 use bytestring::ByteString;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use weir_message::{ErrorCode, Fault, Request};
+use weir_message::{Fault, Request};
 
 /// Fields that other dialects have no name for, and whether the answer may mean something else without them.
 const OTHERS: &[(&str, bool)] = &[
@@ -36,7 +37,7 @@ pub(crate) fn read(request: &Request) -> Result<Settings, Fault> {
             "temperature" => out.temperature = Some(number(json, "temperature")?),
             "top_p" => out.top_p = Some(number(json, "top_p")?),
             "top_k" => out.top_k = Some(typed(json, "top_k")?),
-            "stop" => out.stop = stops(json)?,
+            "stop" => out.stop = texts(json, "stop")?,
             "seed" => out.seed = Some(number(json, "seed")?),
             "n" => out.choices = Some(typed(json, "n")?),
             "presence_penalty" => out.presence_penalty = Some(number(json, "presence_penalty")?),
@@ -63,40 +64,6 @@ pub(crate) fn read(request: &Request) -> Result<Settings, Fault> {
         }
     }
     Ok(out)
-}
-
-/// The value of a field, or the fault that names it.
-pub(crate) fn typed<'a, T: Deserialize<'a>>(json: &'a str, field: &str) -> Result<T, Fault> {
-    serde_json::from_str(json).map_err(|_| wrong(field))
-}
-
-fn wrong(field: &str) -> Fault {
-    Fault::new(ErrorCode::BadRequest, format!("`{field}` has a type or value that it cannot have"))
-        .param(field)
-}
-
-/// A number, as spelt.
-pub(crate) fn number(json: &ByteString, field: &str) -> Result<ByteString, Fault> {
-    typed::<f64>(json, field).map(|_| json.clone())
-}
-
-/// A string.
-pub(crate) fn text(json: &str, field: &str) -> Result<ByteString, Fault> {
-    typed::<String>(json, field).map(ByteString::from)
-}
-
-/// One string or several.
-pub(crate) fn stops(json: &str) -> Result<Vec<ByteString>, Fault> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Stops {
-        One(String),
-        Many(Vec<String>),
-    }
-    Ok(match typed(json, "stop")? {
-        Stops::One(one) => vec![one.into()],
-        Stops::Many(many) => many.into_iter().map(ByteString::from).collect(),
-    })
 }
 
 fn tool_choice(json: &str, field: &str) -> Result<ToolChoice, Fault> {
