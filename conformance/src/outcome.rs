@@ -4,7 +4,7 @@ use crate::case::{ClientRequest, Step};
 use crate::report::Failure;
 use bytes::Bytes;
 use http::HeaderMap;
-use weir_message::{Dialect, Money, Operation, Outcome, Reply, Request, Trace, Usage};
+use weir_message::{Money, Operation, Outcome, Reply, Request, Trace, Usage};
 use weir_script::{Client, Ledger, Services, UpstreamCall, View};
 
 /// What came of one request, however it was sent.
@@ -35,9 +35,10 @@ pub(crate) fn sent(request: &ClientRequest, id: &str) -> Request {
         Some((path, query)) => (path, Some(query)),
         None => (request.path.as_str(), None),
     };
-    let route = weir_dialect::classify(&request.method, path, &request.headers).ok();
-    let (dialect, operation) =
-        route.map_or((Dialect::OpenAi, Operation::Http), |route| (route.dialect, route.operation));
+    let (dialect, operation) = match weir_dialect::classify(&request.method, path, &request.headers) {
+        Ok(route) => (route.dialect, route.operation),
+        Err(_) => (weir_dialect::dialect_at(path, &request.headers), Operation::Http),
+    };
     let mut out = Request::new(id, dialect, operation, path.to_owned());
     out.method = request.method.clone();
     out.query = query.map(Into::into);

@@ -14,7 +14,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_diagnostic::{Code, Diagnostics, Severity, Sources};
-use weir_message::{Dialect, ErrorCode, Fault, Operation, Trace};
+use weir_message::{ErrorCode, Fault, Operation, Trace};
 use weir_pipeline::{
     Clock, Exchange, Gateway, Plan, Response, ResponseBody, Sink, SystemClock, Upstream, handle, refuse,
 };
@@ -190,8 +190,7 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
                 }
             };
             let mut came = Came::new(request, status, headers, &body);
-            came.request.caller =
-                plan.identify(&listener(plan, &step.request), &step.request.headers).ok().flatten();
+            came.request.caller = identified(plan, &step.request, &came.request).ok().flatten();
             let seen = upstream.take();
             came.upstream = seen.calls;
             came.problems = seen.problems;
@@ -269,6 +268,15 @@ async fn exchange(
     (response.status, response.headers, body.freeze())
 }
 
+/// Who sends a request.
+fn identified(
+    plan: &Plan,
+    client: &ClientRequest,
+    request: &weir_message::Request,
+) -> Result<Option<Arc<weir_message::Caller>>, Fault> {
+    plan.identify(&listener(plan, client), request.dialect, &request.headers, request.query.as_deref())
+}
+
 /// What the proxy does with a request before the pipeline, without a network: the path, who calls.
 pub(crate) async fn respond(
     gateway: &Arc<Gateway>,
@@ -276,7 +284,7 @@ pub(crate) async fn respond(
     client: &ClientRequest,
     mut request: weir_message::Request,
 ) -> Response {
-    let fault = |fault: &Fault| refuse(Some(plan), Dialect::OpenAi, &request.id, fault);
+    let fault = |fault: &Fault| refuse(Some(plan), request.dialect, &request.id, fault);
     match weir_dialect::classify(&request.method, &request.path, &request.headers) {
         Ok(_) => {}
         Err(weir_dialect::Unclassified::UnknownPath) => {
@@ -287,7 +295,7 @@ pub(crate) async fn respond(
         }
     }
     let listener = listener(plan, client);
-    match plan.identify(&listener, &request.headers) {
+    match identified(plan, client, &request) {
         Ok(caller) => request.caller = caller,
         Err(wrong) => return fault(&wrong),
     }

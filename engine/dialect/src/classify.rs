@@ -41,7 +41,11 @@ const PREFIXES: &[(&str, Dialect)] = &[
 ];
 
 /// Headers that tell a dialect where two have the same path.
-const TELLING: &[(&str, Dialect)] = &[("anthropic-version", Dialect::Anthropic)];
+const TELLING: &[(&str, Dialect)] =
+    &[("anthropic-version", Dialect::Anthropic), ("x-goog-api-key", Dialect::Gemini)];
+
+/// Whose paths the root knows, in the order in which they are asked.
+const ROOT: [Dialect; 3] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini];
 
 /// Which dialect and operation a method and a path (without its query) are for. Paths are compared as they are spelt:
 /// `//`, `..` and percent signs in the fixed part match nothing. Where two dialects share a path, a header of one decides.
@@ -49,19 +53,35 @@ const TELLING: &[(&str, Dialect)] = &[("anthropic-version", Dialect::Anthropic)]
 /// # Errors
 /// Whether the path or only the method is wrong.
 pub fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Route, Unclassified> {
-    let told = TELLING.iter().filter(|(name, _)| headers.contains_key(*name)).map(|(_, dialect)| *dialect);
-    let root = [Dialect::OpenAi, Dialect::Anthropic];
-    let rooted = || told.chain(root).find_map(|dialect| Some((dialect, found(dialect, path)?)));
-    let prefixed = PREFIXES.iter().find_map(|(prefix, dialect)| {
-        let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))?;
-        Some((*dialect, found(*dialect, rest)?))
-    });
-    let (dialect, found) = prefixed.or_else(rooted).ok_or(Unclassified::UnknownPath)?;
-    if !found.methods.contains(method) {
-        let allow = found.methods.first().map_or("", Method::as_str);
-        return Err(Unclassified::BadMethod { allow });
-    }
+    let mut known =
+        candidates(path, headers).filter_map(|(dialect, rest)| Some((dialect, found(dialect, rest)?)));
+    let first = known.next().ok_or(Unclassified::UnknownPath)?;
+    let takes = |(_, found): &(Dialect, Path)| found.methods.contains(method);
+    let allow = first.1.methods.first().map_or("", Method::as_str);
+    let (dialect, found) =
+        std::iter::once(first).chain(known).find(takes).ok_or(Unclassified::BadMethod { allow })?;
     Ok(Route { dialect, operation: found.operation, item: found.item, stream: found.stream })
+}
+
+/// The dialect in whose words a path is answered, even if nothing answers it.
+pub fn dialect_at(path: &str, headers: &HeaderMap) -> Dialect {
+    let known = candidates(path, headers).find(|(dialect, rest)| found(*dialect, rest).is_some());
+    let prefixed = || prefixed(path).map(|(dialect, _)| dialect);
+    known.map(|(dialect, _)| dialect).or_else(prefixed).unwrap_or(Dialect::OpenAi)
+}
+
+/// The dialects that may know a path, each with the path as it knows it.
+fn candidates<'a>(path: &'a str, headers: &HeaderMap) -> impl Iterator<Item = (Dialect, &'a str)> {
+    let told = TELLING.iter().filter(|(name, _)| headers.contains_key(*name)).map(|(_, dialect)| *dialect);
+    let rooted = told.chain(ROOT).map(move |dialect| (dialect, path));
+    prefixed(path).into_iter().chain(rooted)
+}
+
+fn prefixed(path: &str) -> Option<(Dialect, &str)> {
+    PREFIXES.iter().find_map(|(prefix, dialect)| {
+        let rest = path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'))?;
+        Some((*dialect, rest))
+    })
 }
 
 fn found(dialect: Dialect, path: &str) -> Option<Path> {
@@ -70,8 +90,7 @@ fn found(dialect: Dialect, path: &str) -> Option<Path> {
 
 /// The path of a request without its dialect's prefix.
 pub(crate) fn own_path(path: &str) -> &str {
-    let cut = |(prefix, _): &(&str, Dialect)| path.strip_prefix(prefix).filter(|rest| rest.starts_with('/'));
-    PREFIXES.iter().find_map(cut).unwrap_or(path)
+    prefixed(path).map_or(path, |(_, rest)| rest)
 }
 
 /// The one thing that the path of a request of this dialect names, percent-decoded.

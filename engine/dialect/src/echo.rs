@@ -166,7 +166,7 @@ fn failed(status: u16, code: &str, message: &str, delay: Duration) -> EchoPlan {
         500.. => "server_error",
         _ => "invalid_request_error",
     };
-    let error = ErrorBody { code, kind, message, param: None, request_id: "echo" };
+    let error = ErrorBody { status, code, kind, message, param: None, request_id: "echo" };
     let mut headers = headers(JSON);
     if matches!(status, 429 | 503) {
         headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
@@ -198,6 +198,7 @@ fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
         id: format!("echo-{:016x}", hash(&request.raw)),
         model: model.to_owned(),
         created: CREATED,
+        ..Identity::default()
     };
     let mut usage = Usage::default();
     request.each_text(|at| usage.input += tokens(at.text.as_str()).count() as u64);

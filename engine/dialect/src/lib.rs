@@ -22,7 +22,7 @@ mod wire;
 mod writer;
 
 pub use carry::{Dropped, Outgoing};
-pub use classify::{Route, Unclassified, classify, item, percent_decoded};
+pub use classify::{Route, Unclassified, classify, dialect_at, item, percent_decoded};
 pub use piece::{Identity, Piece};
 pub use sse::{Sse, SseError};
 pub use stream::{Ending, Level, StreamDecoder};
@@ -171,7 +171,11 @@ pub fn read_reply_usage(
 /// cannot have; [`ErrorCode::Unsupported`] if the provider's dialect has no such operation.
 pub fn outgoing(request: &Request, to: Dialect, model: &str, ask_usage: bool) -> Result<Outgoing, Fault> {
     let (client, provider) = (spoken(request.dialect)?, spoken(to)?);
-    let path = provider.path(request.operation, model, request.head.stream).ok_or_else(|| {
+    let path = match request.dialect == to {
+        true => provider.own_path(request, model),
+        false => provider.path(request.operation, model, request.head.stream),
+    };
+    let path = path.ok_or_else(|| {
         let message = format!("{} requests cannot be sent to this provider", request.operation);
         Fault::new(ErrorCode::Unsupported, message)
     })?;
@@ -217,6 +221,8 @@ pub const EVENT_STREAM: &str = "text/event-stream";
 /// What a client is told of an error.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorBody<'a> {
+    /// The HTTP status that goes with it; inside a stream, the one that it would have had.
+    pub status: u16,
     /// The stable code, or a policy's own.
     pub code: &'a str,
     /// The class of error (`error.type`).
@@ -233,6 +239,7 @@ impl<'a> ErrorBody<'a> {
     /// The body for a fault.
     pub fn of_fault(fault: &'a Fault, request_id: &'a str) -> Self {
         Self {
+            status: fault.status(),
             code: fault.code.id(),
             kind: fault.code.kind(),
             message: &fault.message,

@@ -74,7 +74,7 @@ pub enum Piece {
         /// The stop sequence that ended it, if the provider says.
         stop: Option<ByteString>,
     },
-    /// What was spent so far; a later one replaces it.
+    /// What was spent so far; a later one replaces it, and a writer tells the client the last.
     Usage(Usage),
     /// The clean end.
     Done,
@@ -89,6 +89,8 @@ pub struct Identity {
     pub model: String,
     /// Unix seconds.
     pub created: u64,
+    /// The path and query that the client asked: in some dialects they say in which form it wants the answer.
+    pub asked: ByteString,
 }
 
 /// Reads one stream of a dialect.
@@ -98,6 +100,11 @@ pub(crate) trait ReadEvents: Send + std::fmt::Debug {
 
     /// All that an event says.
     fn pieces(&mut self, raw: &Bytes, out: &mut Vec<Piece>) -> Scanned<()>;
+
+    /// Whether the stream may end here, in a dialect whose streams have no event for that.
+    fn may_end(&self) -> bool {
+        false
+    }
 }
 
 /// Writes one stream of a dialect. Its deltas know where they stand in the bytes, so that stages can edit them.

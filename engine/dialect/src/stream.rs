@@ -7,7 +7,7 @@ use crate::{ProviderError, provider_error};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::VecDeque;
-use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation};
+use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation, Usage};
 
 /// How much of a stream's events is read. Each level reads what the one before does.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,6 +39,8 @@ struct Translation {
     pieces: Vec<Piece>,
     ready: VecDeque<Event>,
     has_finished: bool,
+    /// What was spent so far. The client is told when its dialect does; who reads events knows with the next one.
+    spent: Option<Usage>,
 }
 
 /// How a stream ended.
@@ -46,7 +48,7 @@ struct Translation {
 pub struct Ending {
     /// Events that were complete only with the stream's end.
     pub last: Vec<Event>,
-    /// Whether the dialect's own end (`[DONE]`) was seen and nothing was cut.
+    /// Whether the dialect's own end (`[DONE]`) was seen, or it has none and all was said, and nothing was cut.
     pub is_clean: bool,
 }
 
@@ -77,6 +79,7 @@ impl StreamDecoder {
             pieces: Vec::new(),
             ready: VecDeque::new(),
             has_finished: false,
+            spent: None,
         };
         Some(Self { translation: Some(translation), ..Self::new(from, Level::Usage)? })
     }
@@ -151,7 +154,7 @@ impl StreamDecoder {
             }
         }
         self.is_done |= last.iter().any(|event| event.kind == EventKind::Done);
-        Ok(Ending { last, is_clean: self.is_done })
+        Ok(Ending { last, is_clean: self.is_done || self.reader.may_end() })
     }
 }
 
@@ -176,10 +179,17 @@ impl Translation {
     }
 
     fn write(&mut self, piece: Piece) {
-        self.has_finished |= matches!(piece, Piece::Finish { .. });
+        match &piece {
+            Piece::Finish { .. } => self.has_finished = true,
+            Piece::Usage(usage) => self.spent = Some(*usage),
+            _ => {}
+        }
         let mut out = Vec::new();
         self.writer.write(piece, &mut out);
-        self.ready.extend(out);
+        self.ready.extend(out.into_iter().map(|mut event| {
+            event.usage = event.usage.or(self.spent);
+            event
+        }));
     }
 }
 

@@ -65,6 +65,11 @@ pub(crate) trait Wire: Sync {
     /// Path and query of an operation behind a provider's base URL; `None` if the dialect has none.
     fn path(&self, operation: Operation, model: &str, stream: bool) -> Option<String>;
 
+    /// The same for a request of this dialect, which may say more than its operation.
+    fn own_path(&self, request: &Request, model: &str) -> Option<String> {
+        self.path(request.operation, model, request.head.stream)
+    }
+
     /// Headers that every request to a provider bears, unless the client or the policy says otherwise.
     fn headers(&self) -> Vec<(HeaderName, HeaderValue)> {
         Vec::new()

@@ -15,6 +15,8 @@ pub enum JsonOp {
     Insert(String, serde_json::Value),
     /// Takes the value out, if it stands there.
     Remove(String),
+    /// Makes an array of the value that stands there, unless it is one.
+    Wrap(String),
 }
 
 /// Why a change could not be made.
@@ -55,6 +57,7 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
             (pointer, Some(value))
         }
         JsonOp::Remove(pointer) => (pointer, None),
+        JsonOp::Wrap(pointer) => return wrap(json, pointer),
     };
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         // The empty pointer names the whole document.
@@ -82,8 +85,8 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
         false => value.to_string(),
     };
     Ok(match (op, child) {
-        (JsonOp::Remove(_), None) | (JsonOp::Default(..), Some(_)) => json.clone(),
-        (JsonOp::Remove(_), Some(child)) => {
+        (JsonOp::Remove(_) | JsonOp::Wrap(_), None) | (JsonOp::Default(..), Some(_)) => json.clone(),
+        (JsonOp::Remove(_) | JsonOp::Wrap(_), Some(child)) => {
             let member = child.member;
             // One comma goes too: the one behind, or for the last member the one before.
             let after = Scan { json, at: member.end }.skip_space();
@@ -110,6 +113,15 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
             let comma = if is_empty { "" } else { "," };
             splice(json, inside_end..inside_end, &format!("{comma}{}", spell(value)))
         }
+    })
+}
+
+fn wrap(json: &Bytes, pointer: &str) -> Result<Bytes, JsonPatchError> {
+    Ok(match locate(json, pointer)? {
+        Some(at) if json.get(at.start) != Some(&b'[') => {
+            splice(&splice(json, at.end..at.end, "]"), at.start..at.start, "[")
+        }
+        _ => json.clone(),
     })
 }
 
@@ -301,6 +313,9 @@ mod tests {
             (JsonOp::Remove("/d".into()), r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}] }"#),
             (JsonOp::Remove("/b~1c/0".into()), r#"{ "a": 1.0e0, "b/c": [{"x": "\u00e9"}], "d": {} }"#),
             (JsonOp::Remove("/nope/deeper".into()), doc),
+            (JsonOp::Wrap("/d".into()), r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": [{}] }"#),
+            (JsonOp::Wrap("/b~1c".into()), doc),
+            (JsonOp::Wrap("/nope".into()), doc),
         ];
         for (op, want) in cases {
             assert_eq!(patched(doc, op.clone()), want, "{op:?}");

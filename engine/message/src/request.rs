@@ -294,7 +294,9 @@ impl Request {
         self.raw = raw;
         self.splices.clear();
         self.ops.clear();
-        self.head = Head::default();
+        // A model that does not stand in the body is not read from it again.
+        let model = self.head.model.take().filter(|model| model.at.is_none());
+        self.head = Head { model, ..Head::default() };
         self.body = Body::Unread;
         self.params = Params::default();
         self.edits += 1;

@@ -3,9 +3,10 @@
 use crate::fingerprint::Below;
 use crate::{Models, Needs, Provider, Route, Stage};
 use http::{HeaderMap, HeaderValue};
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Caller, Denial, DenyAs, ErrorCode, Fault, Mode, Operation, StageTrace, Verb};
+use weir_message::{Caller, Denial, DenyAs, Dialect, ErrorCode, Fault, Mode, Operation, StageTrace, Verb};
 use weir_policy::{Listener, Named};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
@@ -146,17 +147,24 @@ impl Plan {
         self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
     }
 
-    /// Who sends a request with these headers to this listener: `None` if the listener identifies nobody or the client shows
-    /// no credential; a fault if it shows a wrong one.
-    pub fn identify(&self, listener: &str, headers: &HeaderMap) -> Result<Option<Arc<Caller>>, Fault> {
+    /// Who sends a request of this dialect with these headers and this query to this listener: `None` if the listener
+    /// identifies nobody or the client shows no credential; a fault if it shows a wrong one.
+    pub fn identify(
+        &self,
+        listener: &str,
+        dialect: Dialect,
+        headers: &HeaderMap,
+        query: Option<&str>,
+    ) -> Result<Option<Arc<Caller>>, Fault> {
         let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else {
             return Ok(None);
         };
         if listener.value.identify.is_empty() {
             return Ok(None);
         }
-        let Some(shown) = shown_key(headers) else { return Ok(None) };
-        match shown.and_then(|key| self.keys.lookup(key)) {
+        let query = query.filter(|_| dialect == Dialect::Gemini);
+        let Some(shown) = shown_key(headers).or_else(|| key_in(query?)) else { return Ok(None) };
+        match shown.and_then(|key| self.keys.lookup(&key)) {
             Some(caller) => Ok(Some(caller)),
             None => Err(Fault::new(ErrorCode::InvalidKey, "the key is unknown or disabled")),
         }
@@ -168,14 +176,48 @@ impl Plan {
     }
 }
 
-/// The key that a client shows: `authorization: Bearer …`, `x-api-key`, `api-key`. The inner `None`: it cannot be read.
-fn shown_key(headers: &HeaderMap) -> Option<Option<&str>> {
+/// The key that a client shows in a header: `authorization: Bearer …`, `x-api-key`, `api-key`, `x-goog-api-key`. The inner
+/// `None`: it cannot be read.
+fn shown_key(headers: &HeaderMap) -> Option<Option<Cow<'_, str>>> {
     if let Some(value) = headers.get(http::header::AUTHORIZATION) {
         let text = value.to_str().ok();
         return Some(text.and_then(|text| {
             let (scheme, key) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| key.trim())
+            scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(key.trim()))
         }));
     }
-    ["x-api-key", "api-key"].iter().find_map(|name| headers.get(*name)).map(|value| value.to_str().ok())
+    let value = ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| headers.get(*name))?;
+    Some(value.to_str().ok().map(Cow::Borrowed))
+}
+
+/// The key that a client of Google's APIs shows in the query (`?key=`).
+fn key_in(query: &str) -> Option<Option<Cow<'static, str>>> {
+    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
+    Some(weir_dialect::percent_decoded(key).map(|key| Cow::Owned(key.to_string())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_shown_in_a_header_or_in_googles_query() {
+        let shown = |name: &'static str, value: &'static str| {
+            let headers = HeaderMap::from_iter([(
+                http::HeaderName::from_static(name),
+                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
+            )]);
+            shown_key(&headers).map(|key| key.map(Cow::into_owned))
+        };
+        for (name, value) in
+            [("authorization", "bearer k"), ("x-api-key", "k"), ("api-key", "k"), ("x-goog-api-key", "k")]
+        {
+            assert_eq!(shown(name, value), Some(Some("k".to_owned())), "{name}");
+        }
+        assert_eq!(shown("authorization", "Basic k"), Some(None));
+        assert_eq!(shown("x-goog-api-key", "\u{e9}"), Some(None));
+        assert_eq!(shown("cookie", "k"), None);
+        assert_eq!(key_in("alt=sse&key=a%2Fb").flatten().as_deref(), Some("a/b"));
+        assert_eq!((key_in("key=%zz"), key_in("alt=sse&monkey=x")), (Some(None), None));
+    }
 }

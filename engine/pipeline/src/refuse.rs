@@ -91,7 +91,11 @@ pub(crate) fn encoder(x: &Exchange) -> StreamEncoder {
 /// What names a reply that Weir writes for a request.
 pub(crate) fn identity(x: &Exchange) -> Identity {
     let seconds = u64::try_from(x.unix_nanos / 1_000_000_000).unwrap_or_default();
-    Identity { id: x.request.id.to_string(), model: x.request.model().to_owned(), created: seconds }
+    let asked = match &x.request.query {
+        None => x.request.path.clone(),
+        Some(query) => format!("{}?{query}", x.request.path).into(),
+    };
+    Identity { id: x.request.id.to_string(), model: x.request.model().to_owned(), created: seconds, asked }
 }
 
 /// A whole reply as the bytes of a stream.
@@ -112,6 +116,7 @@ fn spoken(x: &Exchange, message: &str) -> Reply {
 
 fn error_of<'a>(denial: &'a Denial, request_id: &'a str) -> ErrorBody<'a> {
     ErrorBody {
+        status: denial.status,
         code: &denial.code,
         kind: kind_of(denial.status),
         message: &denial.message,

@@ -1,5 +1,6 @@
 //! Which headers belong to one connection and never pass a proxy.
 
+use bytestring::ByteString;
 use http::header::{
     CONNECTION, HeaderMap, HeaderName, PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRAILER,
     TRANSFER_ENCODING, UPGRADE,
@@ -48,9 +49,31 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// A query without the caller's key, which Google's clients put there.
+pub(crate) fn without_key(query: &str) -> Option<ByteString> {
+    if !query.split('&').any(|pair| pair.starts_with("key=")) {
+        return Some(query.into());
+    }
+    let rest: Vec<&str> = query.split('&').filter(|pair| !pair.starts_with("key=")).collect();
+    (!rest.is_empty()).then(|| rest.join("&").into())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_does_not_stay_in_the_query() {
+        let cases = [
+            ("alt=sse", Some("alt=sse")),
+            ("key=k", None),
+            ("key=k&alt=sse&key=l", Some("alt=sse")),
+            ("monkey=k", Some("monkey=k")),
+        ];
+        for (query, want) in cases {
+            assert_eq!(without_key(query).as_deref(), want, "{query}");
+        }
+    }
 
     #[test]
     fn strips_the_fixed_ones_and_the_named_ones() {

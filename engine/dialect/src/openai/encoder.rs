@@ -7,7 +7,7 @@ use crate::compose::{Object, write_object};
 use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
 use bytes::Bytes;
 use std::ops::Range;
-use weir_message::{Block, BlockKind, Delta, Event, EventKind, Operation, Text, TextForm};
+use weir_message::{Block, BlockKind, Delta, Event, EventKind, Operation, Text, TextForm, Usage};
 
 /// Writes events as the stream's own look.
 #[derive(Debug)]
@@ -19,6 +19,8 @@ pub(crate) struct Encoder {
     open: Vec<u32>,
     /// The tool calls of each choice by the index of their block: OpenAI numbers the calls alone.
     calls: Vec<(u32, u32)>,
+    /// What was spent, as far as it is known: told once, before the end.
+    spent: Option<Usage>,
 }
 
 impl Encoder {
@@ -30,6 +32,7 @@ impl Encoder {
             is_learnt: false,
             open: Vec::new(),
             calls: Vec::new(),
+            spent: None,
         }
     }
 
@@ -210,15 +213,18 @@ impl WriteEvents for Encoder {
                 event.finish = Some(why);
                 out.push(event);
             }
-            Piece::Usage(spent) => {
-                let mut event = self.chunk(EventKind::Usage, |o| {
-                    o.array("choices", |_| {});
-                    o.object("usage", |o| usage(o, &spent));
-                });
-                event.usage = Some(spent);
-                out.push(event);
+            Piece::Usage(spent) => self.spent = Some(spent),
+            Piece::Done => {
+                if let Some(spent) = self.spent.take() {
+                    let mut event = self.chunk(EventKind::Usage, |o| {
+                        o.array("choices", |_| {});
+                        o.object("usage", |o| usage(o, &spent));
+                    });
+                    event.usage = Some(spent);
+                    out.push(event);
+                }
+                out.push(Event::new(Bytes::from_static(b"data: [DONE]\n\n"), EventKind::Done));
             }
-            Piece::Done => out.push(Event::new(Bytes::from_static(b"data: [DONE]\n\n"), EventKind::Done)),
         }
     }
 

@@ -29,7 +29,7 @@ fn reply(operation: Operation, body: &str) -> Reply {
 }
 
 fn identity(id: &str, model: &str, created: u64) -> Identity {
-    Identity { id: id.into(), model: model.into(), created }
+    Identity { id: id.into(), model: model.into(), created, ..Identity::default() }
 }
 
 fn events(level: Level, stream: &str) -> Vec<Event> {
@@ -404,6 +404,7 @@ fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
     events(Level::Boundaries, STREAM).iter().for_each(|event| assert_eq!(encoder.send(event), event.raw));
     let usage = Usage { input: 5, cached_input: 2, output: 3, reasoning: 1, ..Usage::default() };
     let error = ErrorBody {
+        status: 502,
         code: "upstream-broken",
         kind: "server_error",
         message: "a\"b",
@@ -414,8 +415,10 @@ fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
         .map(|kind| Block { choice: 2, kind, index: 0 });
     let mut pieces: Vec<Piece> =
         blocks.iter().map(|block| Piece::Text { block: *block, text: "a \"b\"\n".into() }).collect();
-    pieces.push(Piece::Finish { choice: 2, why: Finish::ContentFilter, stop: None });
+    // Told once, at the end, whatever was known before.
+    pieces.insert(0, Piece::Usage(Usage { output: 1, ..usage }));
     pieces.push(Piece::Usage(usage));
+    pieces.push(Piece::Finish { choice: 2, why: Finish::ContentFilter, stop: None });
     let mut written: Vec<Event> = pieces.into_iter().flat_map(|piece| encoder.write(piece)).collect();
     written.push(encoder.error(&error));
     written.extend(encoder.write(Piece::Done));
@@ -428,7 +431,7 @@ fn what_is_written_into_a_stream_reads_back_and_looks_like_the_rest() {
         assert_eq!(text.contains(r#""id":"chatcmpl-7""#) && text.contains("1763600000"), is_chunk, "{text}");
     }
     assert_eq!(
-        written[6].raw,
+        written[5].raw,
         "data: {\"error\":{\"message\":\"a\\\"b\",\"type\":\"server_error\",\"param\":null,\"code\":\"upstream-broken\",\"request_id\":\"r\"}}\n\n"
     );
 }

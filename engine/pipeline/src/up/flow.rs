@@ -169,13 +169,10 @@ impl Flow {
                 return Err(refusal);
             }
         }
-        match done {
-            Some(done) => ready.push_back(self.encoder.send(&done)),
-            None => {
-                let end = self.encoder.write(Piece::Done);
-                ready.extend(end.iter().map(|event| self.encoder.send(event)));
-            }
-        }
+        let end = done.map_or_else(|| self.encoder.write(Piece::Done), |done| vec![done]);
+        // Some dialects have no word for it.
+        let end = end.iter().map(|event| self.encoder.send(event)).filter(|piece| !piece.is_empty());
+        ready.extend(end);
         Ok(Stand::Ended)
     }
 

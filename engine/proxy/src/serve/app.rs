@@ -5,12 +5,11 @@ use super::ids;
 use super::reply::{self, Asked, Sent};
 use super::strict;
 use crate::counters::{Counters, InFlight};
-use crate::hygiene::strip_hop_by_hop;
+use crate::hygiene::{strip_hop_by_hop, without_key};
 use crate::listener::{Bound, Limits};
 use crate::watch::Current;
 use async_trait::async_trait;
 use bytes::Bytes;
-use bytestring::ByteString;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::ErrorType;
@@ -185,7 +184,9 @@ impl App {
             Err(fault) => {
                 let mut headers = given_id(session);
                 let id = ids::request_id(&mut headers, &fresh);
-                return self.refuse(session, &plan, Dialect::OpenAi, &id, &fault, asked).await;
+                let head = session.req_header();
+                let dialect = weir_dialect::dialect_at(head.uri.path(), &head.headers);
+                return self.refuse(session, &plan, dialect, &id, &fault, asked).await;
             }
         };
         let read = body::read(session, announced, limits).await;
@@ -206,7 +207,7 @@ impl App {
         let mut request = Request::new(id, route.dialect, route.operation, parts.uri.path());
         request.caller = caller;
         request.method = parts.method;
-        request.query = parts.uri.query().map(ByteString::from);
+        request.query = parts.uri.query().and_then(without_key);
         request.headers = headers;
         request.source = session.client_addr().and_then(|address| address.as_inet()).copied();
         request.listener = Arc::clone(&shared.bound.name);
@@ -295,7 +296,7 @@ fn judge(
         Unclassified::BadMethod { allow } => bad_method(allow),
     })?;
     let announced = body::announced(&head.headers, limits)?;
-    let caller = plan.identify(listener, &head.headers)?;
+    let caller = plan.identify(listener, route.dialect, &head.headers, head.uri.query())?;
     Ok((route, caller, announced))
 }
 
