@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use weir_catalog::Catalogue;
 use weir_message::Verb;
-use weir_pipeline::{Plan, Registry, Route, Secrets, Stage, Target, Workbench, Workshop, compile};
+use weir_pipeline::{
+    AuthScheme, Plan, Registry, Route, Secrets, Stage, Target, Workbench, Workshop, compile,
+};
 use weir_policy::{Builtins, Environment, Snapshot, StageDecl, load};
 use weir_state::State;
 
@@ -118,4 +120,29 @@ fn an_account_says_what_its_row_cannot_know() {
     let plan = plan("providers:\n  a: { from: watsonx, region: eu-de }\n", &Secrets::Ignored).unwrap();
     let access = format!("{:?}", plan.providers()[0].access);
     assert!(access.contains("\"eu-de.ml.cloud.ibm.com\""), "{access}");
+}
+
+#[test]
+fn a_credential_is_shown_as_the_row_says() {
+    let env = |_: &str| Some("k".to_owned());
+    let secrets = Secrets::From { env: &env, root: std::path::Path::new("none") };
+    let key = "key: \"${env:KEY}\"";
+    let cases = [
+        (format!("a: {{ from: openai, {key} }}"), "authorization", "Bearer k"),
+        (format!("a: {{ from: azure, base_url: \"https://a.example\", {key} }}"), "api-key", "k"),
+        (format!("a: {{ from: deepgram, dialect: openai, {key} }}"), "authorization", "Token k"),
+    ];
+    for (account, header, value) in cases {
+        let plan = plan(&format!("providers:\n  {account}\n"), &secrets)
+            .map_err(|found| format!("{account}: {found}"));
+        let plan = plan.unwrap();
+        let [account] = plan.providers() else { panic!("one account") };
+        let shown = account.credential.header(&account.auth).unwrap();
+        assert!(shown.is_sensitive());
+        let name = match &account.auth {
+            AuthScheme::Header(name) => name.as_str(),
+            _ => "authorization",
+        };
+        assert_eq!((name, shown.to_str().unwrap()), (header, value));
+    }
 }
