@@ -57,7 +57,7 @@ fn with_summary(mut reply: Reply, dialect: Dialect, operation: Operation) -> Opt
 }
 
 fn stream(client: &mut Client, body: &Bytes, dialect: Dialect, operation: Operation) -> Option<Reply> {
-    let mut decoder = StreamDecoder::new(dialect, Level::Text)?;
+    let mut decoder = StreamDecoder::new(dialect, operation, Level::Text)?;
     let mut collector = Some(Collector::new(dialect, operation, LIMIT));
     decoder.push(body.clone());
     loop {

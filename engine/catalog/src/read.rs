@@ -52,6 +52,7 @@ pub fn parse(yaml: &str) -> Result<Provider, CatalogError> {
         kind: file.kind,
         base_url: file.base_url,
         dialect,
+        has_responses: file.responses,
         auth: match file.auth {
             Auth::Header(name) => Auth::Header(name.to_ascii_lowercase()),
             other => other,

@@ -20,6 +20,8 @@ pub struct Provider {
     pub base_url: String,
     /// Its wire format.
     pub dialect: Dialect,
+    /// Whether it has OpenAI's Responses API.
+    pub has_responses: bool,
     /// How the credential is shown.
     pub auth: Auth,
     /// The environment variable that its credential is usually kept in.

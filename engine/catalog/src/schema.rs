@@ -25,6 +25,9 @@ pub struct ProviderFile {
     /// Its wire format; one that is not spoken yet is refused where a policy uses it.
     #[schemars(extend("enum" = dialects()))]
     pub(crate) dialect: String,
+    /// Whether it has OpenAI's Responses API.
+    #[serde(default)]
+    pub(crate) responses: bool,
     /// How the credential is shown: `none`, `bearer`, `{ header: NAME }` or `{ scheme: WORD }`.
     pub(crate) auth: Auth,
     /// The environment variable that its credential is usually kept in; `weir models check` reads it.

@@ -2,8 +2,8 @@
 
 use crate::wire::wire;
 use crate::{
-    Collector, Level, StreamDecoder, decode, decode_reply, echo, outgoing, provider_error, read_head,
-    read_reply_usage,
+    Collector, Level, StreamDecoder, WireFormat, decode, decode_reply, echo, outgoing, provider_error,
+    read_head, read_reply_usage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -38,15 +38,15 @@ fn request_of(dialect: Dialect, operation: Operation, bytes: &[u8]) -> bool {
     }
     let mut holds = head_read.is_ok() && head.head == request.head;
     let model = request.model().to_owned();
-    holds &= outgoing(&head, dialect, "another", true)
-        .is_ok_and(|out| read_again(dialect, operation, out.body).is_some());
+    let own = WireFormat { dialect, operation };
+    holds &= outgoing(&head, own, "another", true).is_ok_and(|out| read_again(own, out.body).is_some());
     if request.head.model.is_some() {
-        holds &= outgoing(&request, dialect, &model, false).is_ok_and(|out| out.body == request.raw);
+        holds &= outgoing(&request, own, &model, false).is_ok_and(|out| out.body == request.raw);
     }
-    for to in Dialect::ALL.iter().filter(|to| **to != dialect) {
+    for to in others(own) {
         // Whatever becomes of it, what comes out can be read there.
-        if let Ok(out) = outgoing(&request, *to, "another", false) {
-            holds &= read_again(*to, operation, out.body).is_some();
+        if let Ok(out) = outgoing(&request, to, "another", false) {
+            holds &= read_again(to, out.body).is_some();
         }
     }
     let texts = request.texts();
@@ -55,13 +55,20 @@ fn request_of(dialect: Dialect, operation: Operation, bytes: &[u8]) -> bool {
         holds &= request.edit_text(*index, &[]);
     }
     holds
-        & request
-            .outgoing()
-            .is_ok_and(|out| read_again(dialect, operation, out).is_some_and(|again| again.texts() == texts))
+        & request.outgoing().is_ok_and(|out| read_again(own, out).is_some_and(|again| again.texts() == texts))
 }
 
-fn read_again(dialect: Dialect, operation: Operation, bytes: Bytes) -> Option<Request> {
-    let mut request = sent(dialect, operation, bytes);
+/// What else a provider may be asked for the same.
+fn others(own: WireFormat) -> impl Iterator<Item = WireFormat> {
+    let operations = [own.operation, Operation::Chat];
+    let asked = operations.into_iter().take(if own.operation == Operation::Response { 2 } else { 1 });
+    let in_all =
+        |operation| Dialect::ALL.iter().map(move |dialect| WireFormat { dialect: *dialect, operation });
+    asked.flat_map(in_all).filter(move |other| *other != own)
+}
+
+fn read_again(format: WireFormat, bytes: Bytes) -> Option<Request> {
+    let mut request = sent(format.dialect, format.operation, bytes);
     decode(&mut request).is_ok().then_some(request)
 }
 
@@ -82,10 +89,14 @@ pub fn reply(dialect: Dialect, bytes: &[u8]) -> bool {
 
 /// Decodes a stream at every level, in one piece and byte by byte: the same events must come.
 pub fn stream(dialect: Dialect, bytes: &[u8]) -> bool {
-    [Level::Boundaries, Level::Usage, Level::Text].into_iter().all(|level| {
-        let whole = events(dialect, level, bytes, bytes.len().max(1));
-        let single = events(dialect, level, bytes, 1);
-        let mut collector = Collector::new(dialect, Operation::Chat, 1 << 20);
+    let streamed = [Operation::Chat, Operation::Response];
+    let spoken = operations(dialect).filter(|operation| streamed.contains(operation));
+    let levels = [Level::Boundaries, Level::Usage, Level::Text];
+    spoken.flat_map(|operation| levels.map(|level| (operation, level))).all(|(operation, level)| {
+        let format = WireFormat { dialect, operation };
+        let whole = events(format, level, bytes, bytes.len().max(1));
+        let single = events(format, level, bytes, 1);
+        let mut collector = Collector::new(dialect, operation, 1 << 20);
         if whole.0.iter().all(|event| collector.push(event).is_ok()) {
             let _ = collector.finish();
         }
@@ -94,9 +105,11 @@ pub fn stream(dialect: Dialect, bytes: &[u8]) -> bool {
 }
 
 /// The events of a stream that arrives in pieces of this size, and whether it ended well (`None`: in a fault).
-fn events(dialect: Dialect, level: Level, bytes: &[u8], piece: usize) -> (Vec<Event>, Option<bool>) {
+fn events(format: WireFormat, level: Level, bytes: &[u8], piece: usize) -> (Vec<Event>, Option<bool>) {
     let mut out = Vec::new();
-    let Some(mut decoder) = StreamDecoder::new(dialect, level) else { return (out, None) };
+    let Some(mut decoder) = StreamDecoder::new(format.dialect, format.operation, level) else {
+        return (out, None);
+    };
     for piece in bytes.chunks(piece) {
         decoder.push(Bytes::copy_from_slice(piece));
         loop {

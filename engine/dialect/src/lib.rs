@@ -33,6 +33,7 @@ use bytestring::ByteString;
 use carry::Loss;
 use http::HeaderMap;
 use scan::{Flaw, What};
+use std::borrow::Cow;
 use std::time::Duration;
 use weir_message::{
     Body, Cause, Choice, Dialect, ErrorCode, Fault, Finish, Operation, Part, Reply, ReplyBody, Request, Text,
@@ -43,6 +44,22 @@ use wire::{Wire, wire};
 /// Whether a dialect is spoken here. The functions below fault with [`ErrorCode::Internal`] for one that is not.
 pub fn speaks(dialect: Dialect) -> bool {
     wire(dialect).is_some()
+}
+
+/// What a body is written in: each operation has a form of its own in each dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct WireFormat {
+    /// The dialect.
+    pub dialect: Dialect,
+    /// The operation. A provider may be asked another one than its client asks for: a chat for a response.
+    pub operation: Operation,
+}
+
+impl WireFormat {
+    /// What a request came in.
+    pub fn of(request: &Request) -> Self {
+        Self { dialect: request.dialect, operation: request.operation }
+    }
 }
 
 fn spoken(dialect: Dialect) -> Result<&'static dyn Wire, Fault> {
@@ -114,20 +131,19 @@ pub fn decode_reply(reply: &mut Reply, dialect: Dialect, operation: Operation) -
     whole(&reply.raw).and_then(|whole| wire.decode_reply(reply, operation, &whole)).map_err(invalid_reply)
 }
 
-/// A whole reply of a provider in the words of a client of another dialect. Its body is unread. The identity is for what the
+/// A whole reply of a provider in the words of a client of another format. Its body is unread. The identity is for what the
 /// provider does not tell.
 ///
 /// # Errors
 /// As [`decode_reply`].
 pub fn translate_reply(
     mut reply: Reply,
-    from: Dialect,
-    to: Dialect,
-    operation: Operation,
+    from: WireFormat,
+    to: WireFormat,
     identity: &Identity,
 ) -> Result<Reply, Fault> {
-    decode_reply(&mut reply, from, operation)?;
-    let raw = spoken(to)?.encode_reply(&reply, operation, identity);
+    decode_reply(&mut reply, from.dialect, from.operation)?;
+    let raw = spoken(to.dialect)?.encode_reply(&reply, to.operation, identity);
     let mut out = Reply::new(reply.status, raw);
     out.headers = reply.headers;
     out.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(JSON));
@@ -162,25 +178,25 @@ pub fn read_reply_usage(
     whole(&reply.raw).and_then(|whole| wire.summary(operation, &whole)).map_err(invalid_reply)
 }
 
-/// The request as it is sent to a provider of a dialect: with all changes, the upstream's name of the model, and, if
-/// `ask_usage` and the reply is to be streamed, the wish for usage at its end. Between equal dialects the original itself
-/// where nothing differs, else one copy; otherwise encoded anew, and what the dialect cannot carry is told.
+/// The request as it is sent to a provider of a format: with all changes, the upstream's name of the model, and, if
+/// `ask_usage` and the reply is to be streamed, the wish for usage at its end. Between equal formats the original itself
+/// where nothing differs, else one copy; otherwise encoded anew, and what the format cannot carry is told.
 ///
 /// # Errors
 /// [`ErrorCode::BadRequest`] if a stage's changes by pointer find no place or a field that is carried over has a type that it
 /// cannot have; [`ErrorCode::Unsupported`] if the provider's dialect has no such operation.
-pub fn outgoing(request: &Request, to: Dialect, model: &str, ask_usage: bool) -> Result<Outgoing, Fault> {
-    let (client, provider) = (spoken(request.dialect)?, spoken(to)?);
-    let path = match request.dialect == to {
+pub fn outgoing(request: &Request, to: WireFormat, model: &str, ask_usage: bool) -> Result<Outgoing, Fault> {
+    let (client, provider) = (spoken(request.dialect)?, spoken(to.dialect)?);
+    let path = match WireFormat::of(request) == to {
         true => provider.own_path(request, model),
-        false => provider.path(request.operation, model, request.head.stream),
+        false => provider.path(to.operation, model, request.head.stream),
     };
     let path = path.ok_or_else(|| {
         let message = format!("{} requests cannot be sent to this provider", request.operation);
         Fault::new(ErrorCode::Unsupported, message)
     })?;
     let mut out = Outgoing { path, headers: provider.headers(), ..Outgoing::default() };
-    if request.dialect == to {
+    if WireFormat::of(request) == to {
         out.body = match client.has_body(request.operation) {
             true => client.patched(request, model, ask_usage)?,
             false => request.raw.clone(),
@@ -189,15 +205,25 @@ pub fn outgoing(request: &Request, to: Dialect, model: &str, ask_usage: bool) ->
     }
     let decoded = current(request)?;
     let settings = client.settings(&decoded)?;
+    let asked = asking(decoded, to.operation);
     let mut loss = Loss::default();
-    out.body = provider.encode(&decoded, &settings, model, &mut loss)?;
+    out.body = provider.encode(&asked, &settings, model, &mut loss)?;
     out.dropped = loss.list();
     Ok(out)
 }
 
+/// The same request for the operation that the provider is asked.
+fn asking(request: Cow<'_, Request>, operation: Operation) -> Cow<'_, Request> {
+    if request.operation == operation {
+        return request;
+    }
+    let mut asked = request.into_owned();
+    asked.operation = operation;
+    Cow::Owned(asked)
+}
+
 /// The request, decoded as it is now.
-fn current(request: &Request) -> Result<std::borrow::Cow<'_, Request>, Fault> {
-    use std::borrow::Cow;
+fn current(request: &Request) -> Result<Cow<'_, Request>, Fault> {
     if !request.has_pointer_edits() && request.body != Body::Unread {
         return Ok(Cow::Borrowed(request));
     }

@@ -105,6 +105,12 @@ pub(crate) trait ReadEvents: Send + std::fmt::Debug {
     fn may_end(&self) -> bool {
         false
     }
+
+    /// Whether what was read last ends the stream, and said more than that. An event of no bytes
+    /// ([`weir_message::EventKind::Done`]) follows it.
+    fn is_over(&self) -> bool {
+        false
+    }
 }
 
 /// Writes one stream of a dialect. Its deltas know where they stand in the bytes, so that stages can edit them.

@@ -35,6 +35,9 @@ impl Sse {
     /// The largest event taken by default, in bytes.
     pub const LIMIT: usize = 1024 * 1024;
 
+    /// The same of streams whose events hold whole replies and images, in bytes.
+    pub const LARGE_LIMIT: usize = 32 * 1024 * 1024;
+
     /// Takes events up to `limit` bytes.
     pub fn new(limit: usize) -> Self {
         Self {

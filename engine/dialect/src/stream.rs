@@ -3,7 +3,7 @@
 use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
 use crate::sse::{Sse, SseError, fields};
 use crate::wire::wire;
-use crate::{ProviderError, provider_error};
+use crate::{ProviderError, WireFormat, provider_error};
 use bytes::Bytes;
 use http::HeaderMap;
 use std::collections::VecDeque;
@@ -53,35 +53,36 @@ pub struct Ending {
 }
 
 impl StreamDecoder {
-    /// A decoder of a stream in this dialect for a client of the same, with the default limit of an event's size; `None` if
-    /// the dialect is not spoken here.
-    pub fn new(dialect: Dialect, level: Level) -> Option<Self> {
-        Self::with_limit(dialect, level, Sse::LIMIT)
-    }
-
-    /// The same with a limit of an event's size in bytes.
-    pub fn with_limit(dialect: Dialect, level: Level, limit: usize) -> Option<Self> {
+    /// A decoder of a stream of this operation for a client of the same dialect; `None` if the dialect is not spoken here.
+    pub fn new(dialect: Dialect, operation: Operation, level: Level) -> Option<Self> {
+        let limit = match operation {
+            Operation::Response => Sse::LARGE_LIMIT,
+            _ => Sse::LIMIT,
+        };
         Some(Self {
             from: dialect,
             sse: Sse::new(limit),
             level,
             is_done: false,
-            reader: wire(dialect)?.reader(),
+            reader: wire(dialect)?.reader(operation),
             translation: None,
         })
     }
 
-    /// A decoder of a stream in one dialect that writes its events in another. The identity is for what the provider does not
+    /// A decoder of a stream in one format that writes its events in another. The identity is for what the provider does not
     /// tell. Its events are read at [`Level::Text`].
-    pub fn translating(from: Dialect, to: Dialect, operation: Operation, identity: Identity) -> Option<Self> {
+    pub fn translating(from: WireFormat, to: WireFormat, identity: Identity) -> Option<Self> {
         let translation = Translation {
-            writer: wire(to)?.writer(operation, identity),
+            writer: wire(to.dialect)?.writer(to.operation, identity),
             pieces: Vec::new(),
             ready: VecDeque::new(),
             has_finished: false,
             spent: None,
         };
-        Some(Self { translation: Some(translation), ..Self::new(from, Level::Usage)? })
+        Some(Self {
+            translation: Some(translation),
+            ..Self::new(from.dialect, from.operation, Level::Usage)?
+        })
     }
 
     /// Adds what arrived. Take all events out before the next chunk.
@@ -94,6 +95,9 @@ impl StreamDecoder {
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if an event is larger than the limit, or cannot be read at [`Level::Text`].
     pub fn next_event(&mut self) -> Result<Option<Event>, Fault> {
+        if self.is_over() {
+            return Ok(Some(self.seen(Event::new(Bytes::new(), EventKind::Done))));
+        }
         loop {
             if let Some(event) = self.translation.as_mut().and_then(|one| one.ready.pop_front()) {
                 return Ok(Some(self.seen(event)));
@@ -105,6 +109,11 @@ impl StreamDecoder {
                 Some(translation) => translation.take(&mut *self.reader, event)?,
             }
         }
+    }
+
+    /// Whether the stream ended by what was read last, and that is not told yet.
+    fn is_over(&self) -> bool {
+        self.translation.is_none() && !self.is_done && self.reader.is_over()
     }
 
     fn seen(&mut self, event: Event) -> Event {
@@ -142,7 +151,12 @@ impl StreamDecoder {
         let event = raw.map(|raw| self.reader.event(raw, self.level)).transpose()?;
         let mut last: Vec<Event> = Vec::new();
         match &mut self.translation {
-            None => last.extend(event),
+            None => {
+                last.extend(event);
+                if self.is_over() {
+                    last.push(Event::new(Bytes::new(), EventKind::Done));
+                }
+            }
             Some(translation) => {
                 if let Some(event) = event {
                     translation.take(&mut *self.reader, event)?;

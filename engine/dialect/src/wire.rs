@@ -85,7 +85,7 @@ pub(crate) trait Wire: Sync {
     fn encode_reply(&self, reply: &Reply, operation: Operation, identity: &Identity) -> Bytes;
 
     /// What reads a provider's streams.
-    fn reader(&self) -> Box<dyn ReadEvents>;
+    fn reader(&self, operation: Operation) -> Box<dyn ReadEvents>;
 
     /// What writes a client's streams.
     fn writer(&self, operation: Operation, identity: Identity) -> Box<dyn WriteEvents>;

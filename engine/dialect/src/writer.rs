@@ -78,7 +78,7 @@ pub struct Collector {
 impl Collector {
     /// A collector that takes up to `limit` bytes of text.
     pub fn new(dialect: Dialect, operation: Operation, limit: usize) -> Self {
-        let reader = spoken(dialect).reader();
+        let reader = spoken(dialect).reader(operation);
         Self { dialect, operation, reader, inner: Collected::default(), room: limit }
     }
 

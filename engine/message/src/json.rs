@@ -15,8 +15,8 @@ pub enum JsonOp {
     Insert(String, serde_json::Value),
     /// Takes the value out, if it stands there.
     Remove(String),
-    /// Makes an array of the value that stands there, unless it is one.
-    Wrap(String),
+    /// Makes an array of what stands there, if it is none: its only item is the value, as it is spelt, between these two.
+    Wrap(String, [&'static str; 2]),
 }
 
 /// Why a change could not be made.
@@ -56,8 +56,7 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
         JsonOp::Set(pointer, value) | JsonOp::Default(pointer, value) | JsonOp::Insert(pointer, value) => {
             (pointer, Some(value))
         }
-        JsonOp::Remove(pointer) => (pointer, None),
-        JsonOp::Wrap(pointer) => return wrap(json, pointer),
+        JsonOp::Remove(pointer) | JsonOp::Wrap(pointer, _) => (pointer, None),
     };
     let Some((parent, last)) = pointer.rsplit_once('/') else {
         // The empty pointer names the whole document.
@@ -85,8 +84,9 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
         false => value.to_string(),
     };
     Ok(match (op, child) {
-        (JsonOp::Remove(_) | JsonOp::Wrap(_), None) | (JsonOp::Default(..), Some(_)) => json.clone(),
-        (JsonOp::Remove(_) | JsonOp::Wrap(_), Some(child)) => {
+        (JsonOp::Remove(_) | JsonOp::Wrap(..), None) | (JsonOp::Default(..), Some(_)) => json.clone(),
+        (JsonOp::Wrap(_, around), Some(child)) => wrapped(json, child.value, around),
+        (JsonOp::Remove(_), Some(child)) => {
             let member = child.member;
             // One comma goes too: the one behind, or for the last member the one before.
             let after = Scan { json, at: member.end }.skip_space();
@@ -116,13 +116,12 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
     })
 }
 
-fn wrap(json: &Bytes, pointer: &str) -> Result<Bytes, JsonPatchError> {
-    Ok(match locate(json, pointer)? {
-        Some(at) if json.get(at.start) != Some(&b'[') => {
-            splice(&splice(json, at.end..at.end, "]"), at.start..at.start, "[")
-        }
-        _ => json.clone(),
-    })
+fn wrapped(json: &Bytes, value: Range<usize>, [before, behind]: &[&str; 2]) -> Bytes {
+    if json.get(value.start) == Some(&b'[') {
+        return json.clone();
+    }
+    let (before, behind) = (["[", before].concat(), [behind, "]"].concat());
+    splice(&splice(json, value.end..value.end, &behind), value.start..value.start, &before)
 }
 
 fn splice(json: &Bytes, range: Range<usize>, with: &str) -> Bytes {
@@ -313,9 +312,16 @@ mod tests {
             (JsonOp::Remove("/d".into()), r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}] }"#),
             (JsonOp::Remove("/b~1c/0".into()), r#"{ "a": 1.0e0, "b/c": [{"x": "\u00e9"}], "d": {} }"#),
             (JsonOp::Remove("/nope/deeper".into()), doc),
-            (JsonOp::Wrap("/d".into()), r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": [{}] }"#),
-            (JsonOp::Wrap("/b~1c".into()), doc),
-            (JsonOp::Wrap("/nope".into()), doc),
+            (
+                JsonOp::Wrap("/d".into(), ["", ""]),
+                r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": [{}] }"#,
+            ),
+            (
+                JsonOp::Wrap("/a".into(), [r#"{"x":"#, "}"]),
+                r#"{ "a": [{"x":1.0e0}], "b/c": [1, {"x": "\u00e9"}], "d": {} }"#,
+            ),
+            (JsonOp::Wrap("/b~1c".into(), ["", ""]), doc),
+            (JsonOp::Wrap("/nope".into(), ["", ""]), doc),
         ];
         for (op, want) in cases {
             assert_eq!(patched(doc, op.clone()), want, "{op:?}");

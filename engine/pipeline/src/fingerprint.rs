@@ -67,6 +67,7 @@ fn one(target: &Target) -> [u8; 32] {
     let mut prints = Prints::default();
     prints.add(&provider.name);
     prints.add(provider.dialect.name());
+    prints.add(if provider.has_responses { "responses" } else { "" });
     match &provider.access {
         Access::Echo => prints.add("echo"),
         Access::Http(endpoint) => {

@@ -5,7 +5,8 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_message::Dialect;
+use weir_dialect::WireFormat;
+use weir_message::{Dialect, Operation};
 
 use crate::Timeouts;
 
@@ -115,6 +116,8 @@ pub struct Provider {
     pub row: Option<Arc<str>>,
     /// Its wire format.
     pub dialect: Dialect,
+    /// Whether it has OpenAI's Responses API; otherwise it is asked a chat where a client asks for a response.
+    pub has_responses: bool,
     /// How it is reached.
     pub access: Access,
     /// How the credential is shown.
@@ -131,4 +134,15 @@ pub struct Provider {
     pub drops_unsupported: bool,
     /// Limits in time.
     pub timeouts: Timeouts,
+}
+
+impl Provider {
+    /// What it is asked where a client asks for this operation.
+    pub fn format(&self, operation: Operation) -> WireFormat {
+        let operation = match operation {
+            Operation::Response if !self.has_responses => Operation::Chat,
+            other => other,
+        };
+        WireFormat { dialect: self.dialect, operation }
+    }
 }

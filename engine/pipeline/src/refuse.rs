@@ -70,7 +70,7 @@ pub(crate) fn in_stream(
             pieces.extend(usage.map(Piece::Usage));
             pieces.push(Piece::Done);
             let events: Vec<_> = pieces.into_iter().flat_map(|piece| encoder.write(piece)).collect();
-            events.iter().map(|event| encoder.send(event)).collect()
+            events.iter().map(|event| encoder.send(event)).filter(|piece| !piece.is_empty()).collect()
         }
         Refusal::Denied(denial) => {
             let error = encoder.error(&error_of(denial, request_id));

@@ -126,6 +126,10 @@ pub struct Provider {
     /// The wire format; the catalogue's by default.
     #[serde(default)]
     pub dialect: Option<Spanned<DialectName>>,
+    /// Whether it has OpenAI's Responses API; a client who asks it for a response gets one made of a chat completion
+    /// otherwise. The catalogue's by default, and `false` without `from`.
+    #[serde(default)]
+    pub responses: Option<bool>,
     /// Where the API begins, such as `http://10.0.0.5:8000/v1`; the catalogue's by default.
     #[serde(default)]
     pub base_url: Option<Spanned<String>>,

@@ -115,6 +115,7 @@ fn call(row: &Provider, base: Option<&str>, region: Option<&str>, key: Option<&s
             name: row.name.as_str().into(),
             row: None,
             dialect: row.dialect,
+            has_responses: row.has_responses,
             access: Access::Http(endpoint),
             auth: AuthScheme::None,
             credential: Arc::new(Credential::default()),

@@ -31,7 +31,7 @@ fn repeats_the_last_user_text_with_usage() {
 fn streams_by_words_and_tells_usage_only_if_asked() {
     let plan = chat("echo-slow-events-20ms", r#","stream":true,"stream_options":{"include_usage":true}"#);
     let EchoBody::Events(events) = &plan.body else { panic!("no stream") };
-    let mut decoder = StreamDecoder::new(Dialect::OpenAi, Level::Text).unwrap();
+    let mut decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Chat, Level::Text).unwrap();
     let (mut words, mut usage) = (Vec::new(), None);
     for (wait, raw) in events {
         assert_eq!(*wait, Duration::from_millis(20));

@@ -101,7 +101,7 @@ impl Wire for OpenAi {
         encode::reply(reply, operation, identity)
     }
 
-    fn reader(&self) -> Box<dyn ReadEvents> {
+    fn reader(&self, _operation: Operation) -> Box<dyn ReadEvents> {
         Box::new(stream::Reader::new())
     }
 

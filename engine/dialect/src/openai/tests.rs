@@ -33,7 +33,7 @@ fn identity(id: &str, model: &str, created: u64) -> Identity {
 }
 
 fn events(level: Level, stream: &str) -> Vec<Event> {
-    let mut decoder = StreamDecoder::new(Dialect::OpenAi, level).unwrap();
+    let mut decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Chat, level).unwrap();
     decoder.push(Bytes::copy_from_slice(stream.as_bytes()));
     std::iter::from_fn(|| decoder.next_event().unwrap()).collect()
 }
@@ -252,7 +252,7 @@ fn a_request_goes_out_with_the_upstreams_model_and_the_wish_for_usage() {
     for (body, model, ask, want) in cases {
         let mut request = unread(Operation::Chat, &body);
         read_head(&mut request).unwrap();
-        let out = outgoing(&request, Dialect::OpenAi, model, ask).unwrap().body;
+        let out = outgoing(&request, WireFormat::of(&request), model, ask).unwrap().body;
         assert_eq!(out, want, "{body}");
         assert_eq!(out == body, out.as_ptr() == request.raw.as_ptr(), "copied only if changed: {body}");
     }
@@ -264,7 +264,7 @@ fn an_edited_request_goes_out_edited_and_renamed() {
     request.add_message(Role::System, "First.", true);
     request.set_text(10, "Last.");
     request.set_model("fast");
-    let out = outgoing(&request, Dialect::OpenAi, "lab-model", true).unwrap().body;
+    let out = outgoing(&request, WireFormat::of(&request), "lab-model", true).unwrap().body;
     let want = CHAT.replace("gpt-5-mini", "lab-model").replace("\"Again — übrigens\"", "\"Last.\"").replacen(
         "\"messages\": [",
         "\"messages\": [{\"role\":\"system\",\"content\":\"First.\"},",
@@ -369,7 +369,7 @@ fn errors_inside_a_stream_are_told_apart_at_every_level() {
             assert_eq!(events(level, stream)[0].kind, kind, "{level:?} {stream}");
         }
     }
-    let decoder = StreamDecoder::new(Dialect::OpenAi, Level::Boundaries).unwrap();
+    let decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Chat, Level::Boundaries).unwrap();
     let cause = |n: usize| decoder.error(&Event::new(cases[n].0, EventKind::Error)).cause;
     assert_eq!((cause(0), cause(1), cause(2)), (Cause::RateLimited, Cause::ServerError, Cause::ServerError));
 }
@@ -379,7 +379,7 @@ fn an_event_that_cannot_be_read_does_not_pass_a_plan_that_reads_text() {
     let bad = "data: {\"choices\":[{\"delta\":{\"content\":\"a\",\"content\":\"b\"}}]}\n\n";
     let so_far = "data: {\"choices\":[{\"delta\":{\"content\":\"a\"},\"message\":{\"content\":\"a\"}}]}\n\n";
     for stream in [bad, so_far, "data: {\n\n", "data: hello\n\n"] {
-        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Level::Text).unwrap();
+        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Chat, Level::Text).unwrap();
         decoder.push(Bytes::copy_from_slice(stream.as_bytes()));
         assert_eq!(decoder.next_event().unwrap_err().code, ErrorCode::UpstreamInvalid, "{stream}");
     }
@@ -391,7 +391,7 @@ fn a_stream_without_its_end_is_not_clean() {
     for (upto, is_clean) in
         [(STREAM.len(), true), (STREAM.len() - 1, false), (end, false), (end - 9, false), (0, false)]
     {
-        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Level::Boundaries).unwrap();
+        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Chat, Level::Boundaries).unwrap();
         decoder.push(Bytes::copy_from_slice(&STREAM.as_bytes()[..upto]));
         while decoder.next_event().unwrap().is_some() {}
         assert_eq!(decoder.finish().unwrap().is_clean, is_clean, "{upto}");

@@ -7,7 +7,7 @@ use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
-use weir_dialect::{Level, StreamDecoder};
+use weir_dialect::{Level, StreamDecoder, WireFormat};
 use weir_message::{Cause, EventKind, Reply};
 
 /// The largest whole reply taken from a provider, in bytes.
@@ -32,10 +32,11 @@ impl Run {
             attempt.status = Some(answer.status);
             attempt.first_byte = Some(elapsed.saturating_sub(attempt.began));
         }
-        let dialect = target.provider.dialect;
+        let client = WireFormat::of(&self.x.request);
+        let format = target.provider.format(client.operation);
         if !(200..400).contains(&answer.status) {
             let body = read_some(&mut answer, ERROR_LIMIT).await;
-            let error = weir_dialect::provider_error(dialect, answer.status, &answer.headers, &body);
+            let error = weir_dialect::provider_error(format.dialect, answer.status, &answer.headers, &body);
             self.x.trace.said = Some(error.excerpt);
             return Err(Failure {
                 cause: error.cause,
@@ -57,19 +58,19 @@ impl Run {
             let body = read_all(&mut answer).await?;
             let mut reply = Reply::new(answer.status, body);
             reply.headers = answer.headers;
-            let (client, operation) = (self.x.request.dialect, self.x.request.operation);
-            if client != dialect {
+            if client != format {
                 let identity = refuse::identity(&self.x);
-                reply = weir_dialect::translate_reply(reply, dialect, client, operation, &identity)
+                reply = weir_dialect::translate_reply(reply, format, client, &identity)
                     .map_err(Failure::invalid)?;
             }
+            let WireFormat { dialect, operation } = client;
             if wants.reply_decoded {
                 // Read in full where a stage reads it, so that a reply that cannot be read moves on to another target.
-                let read = weir_dialect::decode_reply(&mut reply, client, operation);
+                let read = weir_dialect::decode_reply(&mut reply, dialect, operation);
                 if let (Err(fault), true) = (read, wants.reply_firm) {
                     return Err(Failure::invalid(fault));
                 }
-            } else if wants.usage && client == dialect {
+            } else if wants.usage && client == format {
                 let summary =
                     weir_dialect::read_reply_usage(&reply, dialect, operation).map_err(Failure::invalid)?;
                 reply.usage = summary.usage;
@@ -78,12 +79,11 @@ impl Run {
             target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
             return Ok(Reached::Whole(reply));
         }
-        let client = self.x.request.dialect;
-        let decoder = if client == dialect {
-            StreamDecoder::new(dialect, if wants.event_texts { Level::Text } else { Level::Usage })
+        let decoder = if client == format {
+            let level = if wants.event_texts { Level::Text } else { Level::Usage };
+            StreamDecoder::new(format.dialect, format.operation, level)
         } else {
-            let identity = refuse::identity(&self.x);
-            StreamDecoder::translating(dialect, client, self.x.request.operation, identity)
+            StreamDecoder::translating(format, client, refuse::identity(&self.x))
         };
         let mut begun = Begun {
             status: answer.status,
@@ -92,7 +92,7 @@ impl Run {
             decoder: decoder.ok_or_else(|| Failure {
                 cause: Cause::Invalid,
                 retry_after: None,
-                detail: format!("streams of the dialect {dialect} are not read here"),
+                detail: format!("streams of the dialect {} are not read here", format.dialect),
             })?,
             events: Vec::new(),
         };

@@ -7,6 +7,7 @@ use crate::{AuthScheme, Call, Provider, Refusal, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
+use weir_dialect::WireFormat;
 use weir_message::{ErrorCode, Request};
 
 impl Run {
@@ -26,8 +27,9 @@ impl Run {
         if let Some(remaining) = remaining {
             timeouts.total = timeouts.total.min(remaining);
         }
+        let format = provider.format(request.operation);
         let ask_usage = wants.usage && streams(request);
-        let out = match weir_dialect::outgoing(request, provider.dialect, &model, ask_usage) {
+        let out = match weir_dialect::outgoing(request, format, &model, ask_usage) {
             Ok(out) => out,
             Err(fault) if fault.code == ErrorCode::Unsupported => {
                 return Ok(Err(Unsupported(vec![OPERATION])));
@@ -39,7 +41,7 @@ impl Run {
         if !provider.drops_unsupported && !lost.is_empty() {
             return Ok(Err(Unsupported(lost)));
         }
-        let translates = request.dialect != provider.dialect;
+        let translates = WireFormat::of(request) != format;
         let decode = request.head.stream || wants.reply_decoded || wants.usage || translates;
         let mut headers = outgoing_headers(request, provider, decode, translates);
         for (name, value) in out.headers {

@@ -87,6 +87,8 @@ impl Compiler<'_> {
             name: Arc::clone(name),
             row: row.map(|row| Arc::from(row.name.as_str())),
             dialect,
+            has_responses: dialect == Dialect::OpenAi
+                && decl.responses.unwrap_or_else(|| row.is_some_and(|row| row.has_responses)),
             access: access?,
             auth,
             credential,

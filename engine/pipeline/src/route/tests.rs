@@ -30,6 +30,7 @@ fn target(n: usize) -> Arc<Target> {
         name: Arc::from("p"),
         row: None,
         dialect: Dialect::OpenAi,
+        has_responses: true,
         access: Access::Echo,
         auth: AuthScheme::None,
         credential: Arc::new(Credential::default()),

@@ -190,6 +190,9 @@ impl Flow {
             }
             piece = together.freeze();
         }
+        if piece.is_empty() {
+            return;
+        }
         ready.push_back(piece);
         let timings = &mut self.run.x.trace.timings;
         if timings.first_release.is_none() {

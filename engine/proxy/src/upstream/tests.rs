@@ -29,6 +29,7 @@ fn call(port: u16, body: &'static str) -> Call {
         name: Arc::from("p"),
         row: None,
         dialect: Dialect::OpenAi,
+        has_responses: true,
         access: Access::Http(endpoint),
         auth: AuthScheme::None,
         credential: Arc::new(Credential::default()),
