@@ -4,6 +4,8 @@
 //! provider: a field that is read may stand only once, in plain letters, and no other field may differ from it by case
 //! alone. Its errors say where and never quote.
 
+mod string;
+
 pub(crate) use crate::flaw::{Flaw, What};
 
 use crate::flaw::MAX_DEPTH;
@@ -363,33 +365,10 @@ impl<'a> Scan<'a> {
 
     /// Passes over a string that starts here; whether it has escapes.
     fn pass_string(&mut self) -> Scanned<bool> {
-        self.at += 1;
-        let bytes = self.src.as_bytes();
-        let mut escaped = false;
-        loop {
-            self.at += plain_run(bytes.get(self.at..).unwrap_or_default());
-            match bytes.get(self.at) {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(escaped);
-                }
-                Some(b'\\') => {
-                    escaped = true;
-                    match bytes.get(self.at + 1) {
-                        Some(b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't') => self.at += 2,
-                        Some(b'u') => {
-                            let digits = bytes.get(self.at + 2..self.at + 6).unwrap_or_default();
-                            if digits.len() != 4 || !digits.iter().all(u8::is_ascii_hexdigit) {
-                                return Err(self.not_json());
-                            }
-                            self.at += 6;
-                        }
-                        _ => return Err(self.not_json()),
-                    }
-                }
-                _ => return Err(self.not_json()),
-            }
-        }
+        let passed = string::pass(self.src.as_bytes(), self.at + 1);
+        let (at, escaped) = passed.map_or_else(|at| (at, None), |(at, escaped)| (at, Some(escaped)));
+        self.at = at;
+        escaped.ok_or_else(|| self.not_json())
     }
 
     fn digits(&mut self) -> Scanned<()> {
@@ -433,22 +412,6 @@ impl<'a> Scan<'a> {
         }
         Err(self.not_json())
     }
-}
-
-/// How many bytes from the start are neither `"` nor `\` nor a control character. Written so that it compiles to vector
-/// instructions: strings are nearly all of a body.
-fn plain_run(bytes: &[u8]) -> usize {
-    let stops = |b: u8| (b == b'"') | (b == b'\\') | (b < 0x20);
-    let mut run = 0;
-    let chunks = bytes.chunks_exact(32);
-    for chunk in chunks {
-        if chunk.iter().fold(false, |hit, &b| hit | stops(b)) {
-            break;
-        }
-        run += 32;
-    }
-    let rest = bytes.get(run..).unwrap_or_default();
-    run + rest.iter().position(|&b| stops(b)).unwrap_or(rest.len())
 }
 
 /// Which of `known` a key is. A key that another reader might take for one of them is refused: Go's reader ignores case.

@@ -4,15 +4,11 @@ use super::failure::{Stage, call_error};
 use super::http::Line;
 use crate::coding::Decoder;
 use bytes::Bytes;
-use futures::FutureExt;
 use pingora::protocols::http::client::HttpSession;
 use std::time::Duration;
 use tokio::time::Instant;
 use weir_message::Cause;
 use weir_pipeline::CallError;
-
-/// How long an idle connection is kept. Below what servers usually keep, so that theirs seldom close first.
-const IDLE: Duration = Duration::from_secs(50);
 
 /// A body under way. Dropped before its end, it cancels the attempt: an HTTP/1 connection is closed, an HTTP/2 stream reset.
 pub(crate) struct Reading {
@@ -83,8 +79,8 @@ impl Reading {
             self.cancel();
             return Some(Err(call_error(Stage::Body, &error)));
         }
-        let Line { session, peer, site, .. } = line;
-        site.connector.release_http_session(session, &peer, Some(IDLE)).await;
+        let Line { session, peer, site } = line;
+        site.lines.release(session, &peer).await;
         let rest = self.decoder.take()?.finish();
         match rest {
             Ok(rest) if rest.is_empty() => None,
@@ -95,11 +91,8 @@ impl Reading {
 
     /// Gives the attempt up.
     fn cancel(&mut self) {
-        let Some(line) = self.line.take() else { return };
-        if let HttpSession::H2(_) = line.session {
-            let Line { session, peer, site, .. } = line;
-            // For HTTP/2 this waits for nothing: the stream is reset, the connection counted as free for others.
-            let _ = site.connector.release_http_session(session, &peer, Some(IDLE)).now_or_never();
+        if let Some(Line { session, peer, site }) = self.line.take() {
+            site.lines.reset(session, &peer);
         }
     }
 }

@@ -29,9 +29,8 @@ pub(crate) struct Http {
 /// A connection, and what is needed to give it back.
 pub(crate) struct Line {
     pub session: HttpSession,
-    pub peer: HttpPeer,
+    pub peer: Arc<HttpPeer>,
     pub site: Arc<Site>,
-    reused: bool,
 }
 
 impl Http {
@@ -44,25 +43,31 @@ impl Http {
         let Access::Http(endpoint) = &call.provider.access else {
             return Err(CallError::new(Cause::Connect, "the provider is not reached over HTTP"));
         };
-        let deadline = Instant::now() + call.timeouts.total;
-        let site = match timeout(call.timeouts.connect, self.sites.find(endpoint)).await {
-            Ok(site) => site?,
-            Err(_) => return Err(no_connection(call.timeouts.connect)),
+        let now = Instant::now();
+        let deadline = now + call.timeouts.total;
+        let site = match self.sites.known(endpoint, now) {
+            Some(site) => site,
+            None => Box::pin(self.find(endpoint, call.timeouts.connect)).await?,
         };
-        let mut line = connect(&site, call.timeouts.connect, false).await?;
-        let request = head(&call, endpoint, &site)?;
-        let exchanged = exchange(&mut line.session, request, &call, deadline).await;
-        if let Err(error) = exchanged {
-            if !(line.reused && died_idle(&error)) {
-                return Err(call_error(Stage::Head, &error));
-            }
-            line = connect(&site, call.timeouts.connect, true).await?;
+        if let Some(mut line) = free(&site, call.timeouts.connect).await {
             let request = head(&call, endpoint, &site)?;
-            exchange(&mut line.session, request, &call, deadline)
-                .await
-                .map_err(|error| call_error(Stage::Head, &error))?;
+            match exchange(&mut line.session, request, &call, deadline, now).await {
+                Ok(()) => return answer(line, &call, deadline),
+                Err(error) if died_idle(&error) => {}
+                Err(error) => return Err(call_error(Stage::Head, &error)),
+            }
         }
+        // Connecting is rare and its future large: it gets memory of its own when it is needed.
+        let mut line = Box::pin(open(&site, call.timeouts.connect)).await?;
+        let request = head(&call, endpoint, &site)?;
+        exchange(&mut line.session, request, &call, deadline, Instant::now())
+            .await
+            .map_err(|error| call_error(Stage::Head, &error))?;
         answer(line, &call, deadline)
+    }
+
+    async fn find(&self, endpoint: &Endpoint, limit: Duration) -> Result<Arc<Site>, CallError> {
+        timeout(limit, self.sites.find(endpoint)).await.unwrap_or_else(|_| Err(no_connection(limit)))
     }
 }
 
@@ -90,29 +95,24 @@ fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHead
     Ok(Box::new(parts.into()))
 }
 
-/// A connection to the first address that takes one; a pooled one unless `fresh`.
-async fn connect(site: &Arc<Site>, limit: Duration, fresh: bool) -> Result<Line, CallError> {
+/// A connection that is open and free, to the first address that has one.
+async fn free(site: &Arc<Site>, limit: Duration) -> Option<Line> {
+    for peer in &site.peers {
+        if let Some(session) = site.lines.free(peer, limit).await {
+            return Some(Line { session, peer: Arc::clone(peer), site: Arc::clone(site) });
+        }
+    }
+    None
+}
+
+/// A new connection, to the first address that takes one.
+async fn open(site: &Arc<Site>, limit: Duration) -> Result<Line, CallError> {
     let until = Instant::now() + limit;
     let mut failure = no_connection(limit);
     for peer in &site.peers {
-        let mut peer = peer.clone();
-        if fresh {
-            // Of another group: the pool has none to offer.
-            peer.group_key += 1;
-        }
         let left = until.saturating_duration_since(Instant::now());
-        match timeout(left, site.connector.get_http_session(&peer)).await {
-            Ok(Ok((session, reused))) => {
-                let peer = match session {
-                    // An HTTP/1 connection is given back to the usual pool; an HTTP/2 one is known under its group.
-                    HttpSession::H1(_) if fresh => {
-                        peer.group_key -= 1;
-                        peer
-                    }
-                    _ => peer,
-                };
-                return Ok(Line { session, peer, site: Arc::clone(site), reused });
-            }
+        match timeout(left, site.lines.open(peer)).await {
+            Ok(Ok(session)) => return Ok(Line { session, peer: Arc::clone(peer), site: Arc::clone(site) }),
             Ok(Err(error)) => failure = call_error(Stage::Connecting, &error),
             Err(_) => return Err(no_connection(limit)),
         }
@@ -126,8 +126,9 @@ async fn exchange(
     request: Box<RequestHeader>,
     call: &Call,
     deadline: Instant,
+    now: Instant,
 ) -> pingora::Result<()> {
-    let patience = call.timeouts.first_byte.min(deadline.saturating_duration_since(Instant::now()));
+    let patience = call.timeouts.first_byte.min(deadline.saturating_duration_since(now));
     session.set_write_timeout(Some(patience));
     session.set_read_timeout(Some(patience));
     session.write_request_header(request).await?;
@@ -168,7 +169,8 @@ fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallErro
     let limit = (!is_stream(&headers)).then_some(call.body_limit);
     let decoder = if call.decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
     let reading = Reading::new(line, decoder, limit, call.timeouts.between, deadline);
-    let body = stream::unfold(reading, |mut reading| async move {
+    // Boxed: the stream moves its state for every piece.
+    let body = stream::unfold(Box::new(reading), |mut reading| async move {
         let piece = reading.next().await?;
         Some((piece, reading))
     });

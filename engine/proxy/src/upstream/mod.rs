@@ -3,7 +3,9 @@
 mod body;
 mod echo;
 mod failure;
+mod held;
 mod http;
+mod lines;
 mod site;
 #[cfg(test)]
 mod tests;

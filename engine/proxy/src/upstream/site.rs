@@ -1,9 +1,9 @@
 //! Where providers are: names to addresses, briefly remembered, and what a connection to them must be like.
 
+use super::lines::Lines;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::connectors::ConnectorOptions;
-use pingora::connectors::http::Connector;
 use pingora::listeners::ALPN;
 use pingora::upstreams::peer::HttpPeer;
 use rustls::pki_types::CertificateDer;
@@ -28,11 +28,11 @@ const STREAMS: usize = 100;
 const PING: Duration = Duration::from_secs(30);
 
 /// A map that is read without waiting and copied to be changed; for a few entries that change rarely.
-struct Shelf<K, V>(ArcSwap<HashMap<K, Arc<V>>>);
+struct Shelf<K, V>(ArcSwap<HashMap<K, Arc<V>, ahash::RandomState>>);
 
 impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
     fn new() -> Self {
-        Self(ArcSwap::from_pointee(HashMap::new()))
+        Self(ArcSwap::from_pointee(HashMap::default()))
     }
 
     fn get(&self, key: &K) -> Option<Arc<V>> {
@@ -51,53 +51,54 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
 /// A provider's place, resolved.
 pub(crate) struct Site {
     /// One per address, in the resolver's order. Never empty.
-    pub peers: Vec<HttpPeer>,
+    pub peers: Vec<Arc<HttpPeer>>,
     /// What to put into `host`.
     pub host: HeaderValue,
-    /// The connections to it; one pool per set of trusted certificates.
-    pub connector: Arc<Connector>,
+    /// The connections to it.
+    pub lines: Arc<Lines>,
     until: Instant,
 }
 
 /// All places known so far.
 pub(crate) struct Sites {
     sites: Shelf<Endpoint, Site>,
-    connectors: Shelf<Option<PathBuf>, Connector>,
+    /// By the file of trusted certificates; without one, the system's.
+    lines: Shelf<Option<PathBuf>, Lines>,
 }
 
 impl Sites {
     pub(crate) fn new() -> Self {
-        Self { sites: Shelf::new(), connectors: Shelf::new() }
+        Self { sites: Shelf::new(), lines: Shelf::new() }
     }
 
-    /// The place of an endpoint. The error says that its name or its certificates lead nowhere.
+    /// The place of an endpoint, if it is known and fresh.
+    pub(crate) fn known(&self, endpoint: &Endpoint, now: Instant) -> Option<Arc<Site>> {
+        self.sites.get(endpoint).filter(|site| now < site.until)
+    }
+
+    /// The place of an endpoint, looked up. The error says that its name or its certificates lead nowhere.
     pub(crate) async fn find(&self, endpoint: &Endpoint) -> Result<Arc<Site>, CallError> {
-        let known = self.sites.get(endpoint);
-        match known {
-            Some(site) if Instant::now() < site.until => return Ok(site),
-            _ => {}
-        }
         match self.resolve(endpoint).await {
             Ok(site) => {
                 let site = Arc::new(site);
                 self.sites.put(endpoint, Arc::clone(&site));
                 Ok(site)
             }
-            Err(error) => known.ok_or(error),
+            Err(error) => self.sites.get(endpoint).ok_or(error),
         }
     }
 
     async fn resolve(&self, endpoint: &Endpoint) -> Result<Site, CallError> {
         let unreachable = |detail: String| CallError::new(Cause::Connect, detail);
-        let connector = match self.connectors.get(&endpoint.ca) {
-            Some(connector) => connector,
+        let lines = match self.lines.get(&endpoint.ca) {
+            Some(lines) => lines,
             None => {
                 let ca = endpoint.ca.clone();
-                let made = tokio::task::spawn_blocking(move || connector(ca.as_deref())).await;
-                let connector =
+                let made = tokio::task::spawn_blocking(move || lines(ca.as_deref())).await;
+                let lines =
                     Arc::new(made.map_err(|error| unreachable(error.to_string()))?.map_err(unreachable)?);
-                self.connectors.put(&endpoint.ca, Arc::clone(&connector));
-                connector
+                self.lines.put(&endpoint.ca, Arc::clone(&lines));
+                lines
             }
         };
         let found: Vec<SocketAddr> = tokio::net::lookup_host((&*endpoint.host, endpoint.port))
@@ -109,9 +110,9 @@ impl Sites {
         }
         let host = authority(endpoint);
         Ok(Site {
-            peers: found.into_iter().map(|address| peer(endpoint, address)).collect(),
+            peers: found.into_iter().map(|address| Arc::new(peer(endpoint, address))).collect(),
             host: HeaderValue::try_from(host).map_err(|error| unreachable(error.to_string()))?,
-            connector,
+            lines,
             until: Instant::now() + ADDRESS_LIFE,
         })
     }
@@ -144,7 +145,7 @@ fn peer(endpoint: &Endpoint, address: SocketAddr) -> HttpPeer {
     peer
 }
 
-fn connector(ca: Option<&Path>) -> Result<Connector, String> {
+fn lines(ca: Option<&Path>) -> Result<Lines, String> {
     let mut options = ConnectorOptions::new(POOL);
     if let Some(path) = ca {
         let certificates = CertificateDer::pem_file_iter(path)
@@ -155,7 +156,7 @@ fn connector(ca: Option<&Path>) -> Result<Connector, String> {
         }
         options.ca_file = Some(path.to_str().ok_or("the path of the certificates is not UTF-8")?.to_owned());
     }
-    Ok(Connector::new(Some(options)))
+    Ok(Lines::new(options))
 }
 
 #[cfg(test)]
