@@ -23,8 +23,10 @@ pub(crate) struct Collected {
 
 #[derive(Clone, Debug, Default)]
 struct Said {
-    blocks: Vec<(Block, Held)>,
+    /// In the order they began; what has no place in any block has none.
+    blocks: Vec<(Option<Block>, Held)>,
     finish: Option<Finish>,
+    stop: Option<ByteString>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -35,6 +37,8 @@ struct Held {
     signature: Option<ByteString>,
     sealed: Option<ByteString>,
     citations: Vec<Citation>,
+    /// A kind that only one dialect has, and all of it.
+    other: Option<(ByteString, ByteString)>,
 }
 
 impl Collected {
@@ -77,8 +81,16 @@ impl Collected {
                 held.citations.push(citation);
                 return 4 * ENTRY;
             }
-            Piece::Finish { choice, why, .. } => {
-                self.choices.entry(choice).or_default().finish = Some(why);
+            Piece::Other { choice, kind, raw } => {
+                let weight = raw.len();
+                let held = Held { other: Some((kind, raw)), ..Held::default() };
+                self.choices.entry(choice).or_default().blocks.push((None, held));
+                return ENTRY + weight;
+            }
+            Piece::Finish { choice, why, stop } => {
+                let said = self.choices.entry(choice).or_default();
+                said.finish = Some(why);
+                said.stop = stop.or(said.stop.take());
             }
             Piece::Usage(usage) => self.usage = Some(usage),
             Piece::Done => {}
@@ -88,8 +100,8 @@ impl Collected {
 
     fn held(&mut self, block: Block) -> &mut Held {
         let blocks = &mut self.choices.entry(block.choice).or_default().blocks;
-        let at = blocks.iter().rposition(|(known, _)| *known == block).unwrap_or_else(|| {
-            blocks.push((block, Held::default()));
+        let at = blocks.iter().rposition(|(known, _)| *known == Some(block)).unwrap_or_else(|| {
+            blocks.push((Some(block), Held::default()));
             blocks.len() - 1
         });
         #[allow(clippy::indexing_slicing, reason = "it was found or just pushed")]
@@ -105,9 +117,9 @@ impl Collected {
         let choice = |(index, said): (u32, Said)| {
             let mut parts = Vec::new();
             for (block, held) in said.blocks {
-                held.parts(block.kind, &mut parts);
+                held.parts(block, &mut parts);
             }
-            Choice { index, parts, finish: said.finish }
+            Choice { index, parts, finish: said.finish, stop: said.stop }
         };
         reply.body = ReplyBody::Choices(self.choices.into_iter().map(choice).collect());
         reply
@@ -115,7 +127,11 @@ impl Collected {
 }
 
 impl Held {
-    fn parts(self, kind: BlockKind, out: &mut Vec<Part>) {
+    fn parts(self, block: Option<Block>, out: &mut Vec<Part>) {
+        if let Some((kind, raw)) = self.other {
+            out.push(Part::Other { kind, texts: Vec::new(), raw });
+        }
+        let Some(Block { kind, .. }) = block else { return };
         let text = Text::added(self.text);
         match kind {
             BlockKind::Text => out.push(Part::Text(text)),
@@ -182,10 +198,14 @@ pub(crate) fn pieces_of(choice: &Choice, out: &mut Vec<Piece>) {
             Part::Citation(citation) => {
                 out.push(Piece::Citation { choice: number, index: last_text, citation: citation.clone() });
             }
+            Part::Other { kind, raw, .. } if !raw.is_empty() => {
+                out.push(Piece::Other { choice: number, kind: kind.clone(), raw: raw.clone() });
+            }
             Part::ToolResult(_) | Part::Media(_) | Part::CachePoint(_) | Part::Other { .. } => {}
         }
     }
-    out.push(Piece::Finish { choice: number, why: choice.finish.unwrap_or(Finish::Stop), stop: None });
+    let why = choice.finish.unwrap_or(Finish::Stop);
+    out.push(Piece::Finish { choice: number, why, stop: choice.stop.clone() });
 }
 
 /// The longest piece of text put into one event, in bytes.

@@ -9,6 +9,7 @@ mod classify;
 mod collect;
 mod compose;
 pub mod echo;
+mod error;
 mod fields;
 mod flaw;
 pub mod fuzzing;
@@ -287,6 +288,7 @@ pub fn denial_reply(dialect: Dialect, operation: Operation, identity: &Identity,
         index: 0,
         parts: vec![Part::Text(Text::added(message))],
         finish: Some(Finish::ContentFilter),
+        stop: None,
     };
     let mut reply = Reply::new(200, "");
     reply.body = ReplyBody::Choices(vec![said]);

@@ -65,6 +65,15 @@ pub enum Piece {
         /// The source.
         citation: Citation,
     },
+    /// A kind that only one dialect has; see [`weir_message::Part::Other`].
+    Other {
+        /// The choice, from 0.
+        choice: u32,
+        /// The dialect's name of the kind.
+        kind: ByteString,
+        /// All of it (JSON), to be written again in the same dialect.
+        raw: ByteString,
+    },
     /// A choice ends.
     Finish {
         /// The choice, from 0.

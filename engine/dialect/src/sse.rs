@@ -1,7 +1,10 @@
 //! Splits a stream of bytes into server-sent events (WHATWG HTML, section 9.2.5) without copying those that come whole.
 
+use crate::scan::{Flaw, What, place};
 use bytes::{Bytes, BytesMut};
+use bytestring::ByteString;
 use memchr::memchr2;
+use std::ops::Range;
 
 /// Why a stream of events cannot be read on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -155,9 +158,9 @@ impl Default for Sse {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Fields {
     /// Where its data stands if it has exactly one data line.
-    pub(crate) data: Option<std::ops::Range<usize>>,
+    pub(crate) data: Option<Range<usize>>,
     /// If it has several: each one's place.
-    pub(crate) more: Vec<std::ops::Range<usize>>,
+    pub(crate) more: Vec<Range<usize>>,
     /// Whether its type is `error`.
     pub(crate) is_error: bool,
     /// Whether it has lines that are neither comments nor data.
@@ -188,6 +191,49 @@ pub(crate) fn fields(raw: &[u8]) -> Fields {
         at += len + 1;
     }
     out
+}
+
+/// An event's data as one text, and where its parts stand in the event.
+pub(crate) struct Data {
+    /// A text that holds the data.
+    pub(crate) whole: ByteString,
+    /// Where.
+    pub(crate) range: Range<usize>,
+    /// Of several lines of data: where each begins in `whole`, and where it stands in the event.
+    lines: Vec<(usize, Range<usize>)>,
+}
+
+impl Data {
+    /// The data of an event with these fields. One line of data is not copied; several are joined by line feeds.
+    pub(crate) fn of(raw: &Bytes, said: &Fields) -> Result<Self, Flaw> {
+        let not_utf8 = |_| Flaw::new(What::NotUtf8, 0);
+        if said.more.is_empty() {
+            let whole = ByteString::try_from(raw.clone()).map_err(not_utf8)?;
+            return Ok(Self { whole, range: said.data.clone().unwrap_or_default(), lines: Vec::new() });
+        }
+        let mut joined = Vec::new();
+        let mut lines: Vec<(usize, Range<usize>)> = Vec::new();
+        for line in &said.more {
+            lines.push((joined.len(), line.clone()));
+            joined.extend_from_slice(raw.get(line.clone()).unwrap_or_default());
+            joined.push(b'\n');
+        }
+        let range = 0..joined.len();
+        let whole = ByteString::try_from(Bytes::from(joined)).map_err(not_utf8)?;
+        Ok(Self { whole, range, lines })
+    }
+
+    /// The place in the event of what stands at this place in `whole`. No string holds a line feed, so each lies in one line.
+    pub(crate) fn place(&self, at: Range<u32>) -> Range<u32> {
+        let start = at.start as usize;
+        match self.lines.iter().rev().find(|(joined, _)| *joined <= start) {
+            None => at,
+            Some((joined, line)) => {
+                let start = line.start + (start - joined);
+                place(start..start + at.len())
+            }
+        }
+    }
 }
 
 #[cfg(test)]

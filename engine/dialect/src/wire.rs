@@ -84,6 +84,11 @@ pub(crate) trait Wire: Sync {
     /// A decoded reply in this dialect's words.
     fn encode_reply(&self, reply: &Reply, operation: Operation, identity: &Identity) -> Bytes;
 
+    /// Whether streams tell usage whether the client asked or not.
+    fn always_tells_usage(&self) -> bool {
+        false
+    }
+
     /// What reads a provider's streams.
     fn reader(&self, operation: Operation) -> Box<dyn ReadEvents>;
 

@@ -45,8 +45,8 @@ impl StreamEncoder {
         self.writer.error(error)
     }
 
-    /// A whole reply, as it is sent, as the events of a stream: contents, finish reasons, usage if `include_usage` and the
-    /// reply tells it, the end. The identity is the reply's own where [`StreamEncoder::new`] was given it.
+    /// A whole reply, as it is sent, as the events of a stream: contents, finish reasons, usage if `include_usage` (or if the
+    /// dialect always tells it) and the reply tells it, the end. The identity is the reply's own where [`StreamEncoder::new`] was given it.
     ///
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if the reply cannot be decoded.
@@ -57,7 +57,8 @@ impl StreamEncoder {
         for choice in as_sent.choices() {
             pieces_of(choice, &mut pieces);
         }
-        pieces.extend(as_sent.usage.or(reply.usage).filter(|_| include_usage).map(Piece::Usage));
+        let tells_usage = include_usage || spoken(self.dialect).always_tells_usage();
+        pieces.extend(as_sent.usage.or(reply.usage).filter(|_| tells_usage).map(Piece::Usage));
         pieces.push(Piece::Done);
         let mut out = Vec::new();
         pieces.into_iter().for_each(|piece| self.writer.write(piece, &mut out));

@@ -78,10 +78,14 @@ pub enum Part {
     Citation(Citation),
     /// All up to here may be kept in the provider's prompt cache.
     CachePoint(CachePoint),
-    /// A kind not known here, with the dialect's name for it.
+    /// A kind that only one dialect has: a step of a provider's own tool, or what is not known here.
     Other {
         /// The dialect's name of the kind (`logprobs`).
         kind: ByteString,
+        /// The words in it.
+        texts: Vec<Text>,
+        /// All of it as it stands in the original (JSON), to be written again in the same dialect; empty if that takes more.
+        raw: ByteString,
     },
 }
 
@@ -137,6 +141,8 @@ pub struct Media {
     pub name: Option<ByteString>,
     /// How closely to look at an image (`low`, `high`).
     pub detail: Option<ByteString>,
+    /// Whether the answer shall say what it takes from a document.
+    pub cite: bool,
 }
 
 names! {
@@ -252,13 +258,16 @@ impl Message {
                     out.push('\n');
                     out.push_str(text.as_str());
                 }
+                Part::Other { texts, .. } => texts.iter().for_each(|text| {
+                    out.push('\n');
+                    out.push_str(text.as_str());
+                }),
                 Part::Reasoning(_)
                 | Part::Sealed(_)
                 | Part::ToolCall(_)
                 | Part::Media(_)
                 | Part::Citation(_)
-                | Part::CachePoint(_)
-                | Part::Other { .. } => {}
+                | Part::CachePoint(_) => {}
             }
         }
     }
@@ -274,11 +283,8 @@ pub(crate) fn each_text<'a>(parts: &'a [Part], role: TextRole, visit: &mut dyn F
             Part::ToolCall(call) => visit(TextRole::Arguments, &call.arguments),
             Part::ToolResult(result) => each_text(&result.parts, TextRole::Tool, visit),
             Part::Media(Media { source: Source::Text(text), .. }) => visit(role, text),
-            Part::Sealed(_)
-            | Part::Media(_)
-            | Part::Citation(_)
-            | Part::CachePoint(_)
-            | Part::Other { .. } => {}
+            Part::Other { texts, .. } => texts.iter().for_each(|text| visit(role, text)),
+            Part::Sealed(_) | Part::Media(_) | Part::Citation(_) | Part::CachePoint(_) => {}
         }
     }
 }
@@ -293,11 +299,8 @@ pub(crate) fn each_text_mut(parts: &mut [Part], visit: &mut dyn FnMut(&mut Text)
             | Part::Media(Media { source: Source::Text(text), .. }) => visit(text),
             Part::ToolCall(call) => visit(&mut call.arguments),
             Part::ToolResult(result) => each_text_mut(&mut result.parts, visit),
-            Part::Sealed(_)
-            | Part::Media(_)
-            | Part::Citation(_)
-            | Part::CachePoint(_)
-            | Part::Other { .. } => {}
+            Part::Other { texts, .. } => texts.iter_mut().for_each(&mut *visit),
+            Part::Sealed(_) | Part::Media(_) | Part::Citation(_) | Part::CachePoint(_) => {}
         }
     }
 }

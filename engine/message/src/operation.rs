@@ -35,6 +35,8 @@ names! {
     Operation {
         /// Chat completions: messages in, a message out.
         Chat = "chat",
+        /// The tokens of a chat counted, and nothing generated.
+        Count = "count",
         /// Text completions: a prompt in, its continuation out.
         Completion = "completion",
         /// The responses API.

@@ -20,6 +20,8 @@ names! {
         ToolCalls = "tool-calls",
         /// A content filter stopped it.
         ContentFilter = "content-filter",
+        /// It paused amid a long turn and goes on when it is given the turn back.
+        Paused = "paused",
         /// A reason not known here.
         Other = "other",
     }
@@ -48,6 +50,8 @@ pub struct Choice {
     pub parts: Vec<Part>,
     /// Why it ended.
     pub finish: Option<Finish>,
+    /// The stop sequence that ended it, if the provider says.
+    pub stop: Option<ByteString>,
 }
 
 /// A whole reply. Cloning shares the texts' memory.

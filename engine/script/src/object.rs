@@ -221,7 +221,7 @@ objects! {
         text: Type::String, Reads::REPLY_BODY, "The words of the first choice." => reply_text(r, cx);
         messages: Type::List(&CHOICE_TYPE), Reads::REPLY_BODY, "All choices." => Value::List(List::Choices(r.choices()));
         tool_calls: Type::List(&TOOL_CALL_TYPE), Reads::REPLY_BODY, "The tool calls of the first choice." => Value::tool_calls(r.tool_calls());
-        finish: Type::String, Reads::REPLY_BODY, "Why the first choice ended: `stop`, `length`, `tool-calls`, `content-filter`, `other`; null if not said." => finish(r.finish());
+        finish: Type::String, Reads::REPLY_BODY, "Why the first choice ended: `stop`, `length`, `tool-calls`, `content-filter`, `paused`, `other`; null if not said." => finish(r.finish());
         usage: Type::Object(&USAGE), Reads::USAGE, "Tokens spent; null if not known." => Value::opt(r.usage.as_ref(), |u| Value::Object(Object::Usage(u)));
         cost: Type::Double, Reads::USAGE.and(Reads::ATTEMPTS), "Dollars that the last attempt cost; null if not priced." => Value::opt(cx.view.attempt.or(cx.view.attempts.last()).and_then(|a| a.cost), |c| Value::Double(c.dollars()));
         cached: Type::Bool, NONE, "Whether it came from a cache." => Value::Bool(r.cached);

@@ -175,6 +175,7 @@ fn replies_events_attempts_and_ends_have_their_handles() {
         index: 0,
         parts: vec![Part::Text(Text::added("  hello "))],
         finish: Some(Finish::Stop),
+        stop: None,
     }]);
     let script = compile(
         r#"fn reply(r) { let t = r.text; t.trim(); r.text = t + " " + r.finish + " " + r.usage.total + " " + r.request.model; r.set_header("x-a", "b"); }"#,

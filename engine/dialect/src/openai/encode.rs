@@ -264,7 +264,7 @@ pub(crate) fn usage(o: &mut Object<'_>, usage: &Usage) {
 /// `finish_reason`, as a JSON literal.
 pub(crate) fn finish(finish: Finish) -> &'static str {
     match finish {
-        Finish::Stop | Finish::Other => "\"stop\"",
+        Finish::Stop | Finish::Paused | Finish::Other => "\"stop\"",
         Finish::Length => "\"length\"",
         Finish::ToolCalls => "\"tool_calls\"",
         Finish::ContentFilter => "\"content_filter\"",

@@ -202,6 +202,7 @@ impl WriteEvents for Encoder {
                     o.array("annotations", |a| a.object(|o| citation(o, &said)));
                 }));
             }
+            Piece::Other { .. } => {}
             Piece::Finish { choice, why, .. } => {
                 self.open(choice, out);
                 let is_chat = self.operation != Operation::Completion;

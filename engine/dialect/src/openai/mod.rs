@@ -3,7 +3,6 @@
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod encoder;
-pub(crate) mod error;
 mod parts;
 pub(crate) mod reply;
 mod request;
@@ -114,7 +113,7 @@ impl Wire for OpenAi {
     }
 
     fn provider_error(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-        error::provider_error(status, headers, body)
+        crate::error::provider_error(status, headers, body)
     }
 
     fn models(&self, names: &[&str], created: u64) -> Bytes {

@@ -37,7 +37,7 @@ pub(crate) fn said(scan: &mut Scan<'_>, field: &str, out: &mut Vec<Part>) -> Sca
         }
         "audio" if scan.next()? == Next::Object => {
             scan.skip()?;
-            out.push(Part::Other { kind: ByteString::from_static("audio") });
+            out.push(other(ByteString::from_static("audio")));
         }
         "reasoning_details" if scan.next()? == Next::Array => details(scan, out)?,
         "annotations" if scan.next()? == Next::Array => annotations(scan, out)?,
@@ -126,10 +126,15 @@ fn part(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
     match media {
         Some(media) => out.push(Part::Media(media)),
         None if matches!(&*kind, "text" | "input_text" | "output_text" | "refusal" | "thinking") => {}
-        None => out.push(Part::Other { kind }),
+        None => out.push(other(kind)),
     }
     out.extend(cache.map(Part::CachePoint));
     Ok(())
+}
+
+/// A part that other dialects have no name for.
+pub(crate) fn other(kind: ByteString) -> Part {
+    Part::Other { kind, texts: Vec::new(), raw: ByteString::new() }
 }
 
 /// `image_url` and its kin: an address, or an object with it.
@@ -157,7 +162,7 @@ fn at_url(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Media> {
         })?;
     }
     let (media_type, source) = located(url);
-    Ok(Media { kind, source, media_type, name: None, detail })
+    Ok(Media { kind, source, media_type, name: None, detail, cite: false })
 }
 
 /// An address as a source; a `data:` URL (RFC 2397) holds the bytes itself.
@@ -195,7 +200,7 @@ fn inline(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Option<Media>> {
         }
         Ok(())
     })?;
-    Ok(source.map(|source| Media { kind, source, media_type, name, detail: None }))
+    Ok(source.map(|source| Media { kind, source, media_type, name, detail: None, cite: false }))
 }
 
 /// `cache_control` (Anthropic's, taken by OpenRouter and others in OpenAI's format too).

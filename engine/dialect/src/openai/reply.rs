@@ -109,7 +109,8 @@ fn read(whole: &ByteString, mut choice: impl FnMut(&mut Scan<'_>) -> Scanned<()>
 
 /// A choice of a chat (`message`) or completion (`text`).
 fn choice(scan: &mut Scan<'_>, n: usize) -> Scanned<Choice> {
-    let mut out = Choice { index: u32::try_from(n).unwrap_or(u32::MAX), parts: Vec::new(), finish: None };
+    let mut out =
+        Choice { index: u32::try_from(n).unwrap_or(u32::MAX), parts: Vec::new(), finish: None, stop: None };
     scan.object(&["index", "message", "text", "finish_reason", "logprobs"], |scan, field, _| {
         match (field, scan.next()?) {
             ("index", _) => {
@@ -142,7 +143,7 @@ fn choice(scan: &mut Scan<'_>, n: usize) -> Scanned<Choice> {
             ("logprobs", Next::Object) => {
                 // They spell the text once more.
                 scan.skip()?;
-                out.parts.push(Part::Other { kind: ByteString::from_static("logprobs") });
+                out.parts.push(parts::other(ByteString::from_static("logprobs")));
             }
             _ => {
                 scan.skip()?;

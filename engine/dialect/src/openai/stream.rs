@@ -3,8 +3,8 @@
 use super::{parts, reply};
 use crate::Level;
 use crate::piece::{Piece, ReadEvents};
-use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place, set_count};
-use crate::sse::{Fields, fields};
+use crate::scan::{Flaw, Lit, Next, Scan, Scanned, set_count};
+use crate::sse::{Data, Fields, fields};
 use bytes::Bytes;
 use bytestring::ByteString;
 use memchr::memmem::Finder;
@@ -135,30 +135,10 @@ impl ReadEvents for Reader {
 
 /// Reads an event's data; the places of its texts are places in `raw`.
 fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
-    let not_utf8 = |_| Flaw::new(What::NotUtf8, 0);
-    if said.more.is_empty() {
-        let whole = ByteString::try_from(raw.clone()).map_err(not_utf8)?;
-        return read(&whole, said.data.clone().unwrap_or_default(), want);
-    }
-    // Several data lines are joined by line feeds. No string holds one, so each text lies in one line.
-    let mut joined = Vec::new();
-    let mut lines: Vec<(usize, Range<usize>)> = Vec::new();
-    for line in &said.more {
-        lines.push((joined.len(), line.clone()));
-        joined.extend_from_slice(raw.get(line.clone()).unwrap_or_default());
-        joined.push(b'\n');
-    }
-    let whole = ByteString::try_from(Bytes::from(joined)).map_err(not_utf8)?;
-    let mut chunk = read(&whole, 0..whole.len(), want)?;
+    let data = Data::of(raw, said)?;
+    let mut chunk = read(&data.whole, data.range.clone(), want)?;
     for delta in &mut chunk.deltas {
-        if let Some(at) = &mut delta.text.at {
-            let start = at.start as usize;
-            let line = lines.iter().rev().find(|(joined, _)| *joined <= start);
-            if let Some((joined, line)) = line {
-                let start = line.start + (start - joined);
-                *at = place(start..start + at.len());
-            }
-        }
+        delta.text.at = delta.text.at.take().map(|at| data.place(at));
     }
     Ok(chunk)
 }

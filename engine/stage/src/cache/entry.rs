@@ -42,7 +42,7 @@ impl Rules {
                 Some(Finish::ToolCalls) => return Some("the reply calls tools"),
                 Some(Finish::Length) => return Some("the reply was cut at its token limit"),
                 Some(Finish::ContentFilter) => return Some("a content filter stopped the reply"),
-                Some(Finish::Other) | None => return Some("the reply did not end normally"),
+                Some(Finish::Paused | Finish::Other) | None => return Some("the reply did not end normally"),
             }
             let mut says = false;
             for part in &choice.parts {

@@ -1,4 +1,5 @@
-//! What a provider's error means (platform.openai.com/docs/guides/error-codes, and what compatible servers say).
+//! What a provider's error means, in the shapes of OpenAI, of Anthropic and of compatible servers
+//! (platform.openai.com/docs/guides/error-codes, platform.claude.com/docs/en/api/errors).
 
 use crate::ProviderError;
 use http::HeaderMap;
@@ -40,14 +41,27 @@ const CODES: &[(&str, Cause)] = &[
     ("rate_limit_error", Cause::RateLimited),
     ("insufficient_quota", Cause::RateLimited),
     ("billing_hard_limit_reached", Cause::RateLimited),
+    ("billing_error", Cause::RateLimited),
     ("overloaded_error", Cause::Overloaded),
+    ("timeout_error", Cause::Timeout),
+    ("api_error", Cause::ServerError),
+    ("request_too_large", Cause::ContextTooLong),
     ("model_not_found", Cause::NotFound),
+    ("not_found_error", Cause::NotFound),
     ("invalid_api_key", Cause::Unauthorized),
+    ("authentication_error", Cause::Unauthorized),
+    ("permission_error", Cause::Unauthorized),
 ];
 
 /// Words that servers without codes use for a prompt that is too long.
-const TOO_LONG: &[&str] =
-    &["maximum context length", "context length", "context window", "too many tokens", "prompt is too long"];
+const TOO_LONG: &[&str] = &[
+    "maximum context length",
+    "context length",
+    "context window",
+    "context limit",
+    "too many tokens",
+    "prompt is too long",
+];
 
 /// Reads an error reply (or, with the status 200, an error told inside a stream).
 pub(crate) fn provider_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
