@@ -64,6 +64,8 @@ enum Proof {
     RefusesRequest(&'static str),
     /// One request passes, the next is refused with this code.
     Counts(&'static str),
+    /// While one request is under way, the next is refused with this code.
+    Holds(&'static str),
     /// No provider sees the first text; each sees the second.
     EditsRequest(Option<&'static str>, &'static str),
     /// The client sees nothing of this text, but an error.
@@ -101,6 +103,13 @@ const ROWS: &[Row] = &[
         builtin: Some("guard: rate"),
         stage: "- guard: rate\n        with: { requests: 1/hour, per: everyone }",
         proof: Proof::Counts("rate-limited"),
+        reads_arguments: true,
+    },
+    Row {
+        name: "concurrency",
+        builtin: Some("guard: concurrency"),
+        stage: "- guard: concurrency\n        with: { max: 1, per: everyone }",
+        proof: Proof::Holds("concurrency-exceeded"),
         reads_arguments: true,
     },
     Row {
@@ -263,14 +272,18 @@ impl Path {
     }
 
     fn bytes(self, key: Option<&str>) -> Vec<u8> {
+        self.bytes_of(SAYS, key)
+    }
+
+    fn bytes_of(self, says: &str, key: Option<&str>) -> Vec<u8> {
         let (path, mut body) = match self {
             Path::Completion | Path::CompletionStream => {
-                ("/v1/completions", json!({ "model": "first", "prompt": SAYS }))
+                ("/v1/completions", json!({ "model": "first", "prompt": says }))
             }
-            Path::Embedding => ("/v1/embeddings", json!({ "model": "first", "input": [SAYS] })),
+            Path::Embedding => ("/v1/embeddings", json!({ "model": "first", "input": [says] })),
             _ => (
                 "/v1/chat/completions",
-                json!({ "model": "first", "messages": [{ "role": "user", "content": SAYS }] }),
+                json!({ "model": "first", "messages": [{ "role": "user", "content": says }] }),
             ),
         };
         if self.streams() {
@@ -359,7 +372,7 @@ fn cell(provider: &Provider, row: &Row, path: Path) -> Result<(), String> {
     let check = |holds: bool, what: &str, reply: &Reply| {
         if holds { Ok(()) } else { Err(format!("{what}: {} {}", reply.status(), reply.text())) }
     };
-    let refuses = matches!(row.proof, Proof::RefusesRequest(_) | Proof::Counts(_));
+    let refuses = matches!(row.proof, Proof::RefusesRequest(_) | Proof::Counts(_) | Proof::Holds(_));
     let is_key = row.name == "key";
     // What is to be found in the cache was put there while the stage was off, or could not be there at all.
     let primes_off =
@@ -388,6 +401,13 @@ fn cell(provider: &Provider, row: &Row, path: Path) -> Result<(), String> {
         check(path.fails() || first.status() == 200, "the first request", &first)?;
         provider.answers(Vec::new());
     }
+    let mut under_way = gateway.wire();
+    if let Proof::Holds(_) = row.proof {
+        provider.answers(vec![entry(json!({ "reply": ANSWER, "delay": "60s" }))]);
+        under_way.send(&Path::Plain.bytes_of("first, slowly", None)).map_err(|error| error.to_string())?;
+        eventually("the call under way", || (provider.seen().calls.len() == 1).then_some(()));
+        provider.answers(Vec::new());
+    }
     let reply = send(None)?;
     if path.is_hit() && !refuses && !matches!(row.proof, Proof::RefusesReply(_)) {
         check(reply.header("x-weir-cache") == Some("hit"), "it should be a hit", &reply)?;
@@ -396,7 +416,7 @@ fn cell(provider: &Provider, row: &Row, path: Path) -> Result<(), String> {
     let sent: Vec<String> = record.calls.iter().map(|call| call.body.clone()).collect();
     let all = format!("{}\n{}", words(&reply), reply.text());
     match row.proof {
-        Proof::RefusesRequest(code) | Proof::Counts(code) => {
+        Proof::RefusesRequest(code) | Proof::Counts(code) | Proof::Holds(code) => {
             check(
                 reply.code() == code && reply.status() >= 400,
                 &format!("it should be refused with {code}"),
@@ -471,6 +491,7 @@ macro_rules! rows {
 rows! {
     no_way_round_key = "key",
     no_way_round_rate = "rate",
+    no_way_round_concurrency = "concurrency",
     no_way_round_tokens = "tokens",
     no_way_round_regex_on_requests = "regex on requests",
     no_way_round_regex_on_replies = "regex on replies",

@@ -67,6 +67,8 @@ error_codes! {
     TooManyTokens = "too-many-tokens", 400, "invalid_request_error";
     /// A limit of requests or tokens is reached; `retry-after` says when to come back.
     RateLimited = "rate-limited", 429, "rate_limit_error";
+    /// As many requests as the policy allows at once are under way. Come back when one of them has ended.
+    ConcurrencyExceeded = "concurrency-exceeded", 429, "rate_limit_error";
     /// A stage of the policy could not do its work, and the policy says to refuse then.
     StageUnavailable = "stage-unavailable", 503, "server_error";
     /// Too many requests are under way here.

@@ -4,6 +4,7 @@ use crate::{Exchange, Route, StreamStage};
 use futures::future::BoxFuture;
 use std::any::Any;
 use std::ops::BitOr;
+use std::time::Duration;
 use weir_message::{Denial, Operation, Reply};
 
 /// How a hook ends. One vocabulary for every stage.
@@ -91,6 +92,8 @@ pub struct Declares {
     pub reads_operations: Option<&'static [Operation]>,
     /// Whether it refuses every request of a caller who is not known.
     pub requires_caller: bool,
+    /// How long its request hook may wait for others, on top of what a hook may take where its stage sets no `timeout`.
+    pub patience: Duration,
 }
 
 impl Default for Declares {
@@ -103,6 +106,7 @@ impl Default for Declares {
             reads_reply: false,
             reads_operations: None,
             requires_caller: false,
+            patience: Duration::ZERO,
         }
     }
 }

@@ -48,6 +48,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Route, "fallback", route::fallback, "route/fallback.rs"),
     builtin!(Guard, "key", guard::key, "guard/key.rs"),
     builtin!(Guard, "rate", guard::rate, "guard/rate.rs"),
+    builtin!(Guard, "concurrency", guard::concurrency, "guard/concurrency.rs"),
     builtin!(Guard, "pii", guard::pii, "guard/pii/mod.rs"),
     builtin!(Guard, "regex", guard::regex, "guard/regex.rs"),
     builtin!(Guard, "tokens", guard::tokens, "guard/tokens.rs"),

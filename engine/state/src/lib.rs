@@ -11,6 +11,7 @@ mod exact;
 mod keys;
 mod ledger;
 mod limits;
+mod permits;
 mod semantic;
 mod state;
 
@@ -20,6 +21,7 @@ pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
 pub use ledger::{Ledger, Row, Sum, SumBy, attempt_id};
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
+pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
 pub use state::{CachedReply, Sizes, Space, State};
 

@@ -1,6 +1,6 @@
 //! All state of a process in one place, made once and shared by every plan.
 
-use crate::{Breakers, ExactCache, Ledger, Limiter, SemanticStore};
+use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore};
 use bytestring::ByteString;
 use std::sync::Arc;
 use weir_message::Reply;
@@ -46,6 +46,8 @@ impl Default for Sizes {
 pub struct State {
     /// Counts of requests and tokens.
     pub limits: Arc<Limiter>,
+    /// Requests under way.
+    pub permits: Arc<Permits>,
     /// Targets that fail or asked to be left alone.
     pub breakers: Breakers,
     /// What was spent.
@@ -59,6 +61,7 @@ impl State {
     pub fn new(sizes: Sizes) -> Self {
         Self {
             limits: Arc::new(Limiter::new()),
+            permits: Arc::new(Permits::new()),
             breakers: Breakers::new(),
             ledger: Ledger::new(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],

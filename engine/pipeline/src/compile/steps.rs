@@ -79,11 +79,11 @@ impl Compiler<'_> {
             verb: decl.verb,
             body: body_name(decl),
             stage,
-            declares,
             mode: decl.mode,
             whens: frame.into_iter().chain(own).collect(),
             sample: (decl.sample < 1.0).then_some(decl.sample),
-            timeout: decl.timeout.unwrap_or(HOOK_TIMEOUT),
+            timeout: decl.timeout.unwrap_or(HOOK_TIMEOUT + declares.patience),
+            declares,
             on_error: match decl.on_error {
                 weir_policy::OnError::Skip => OnError::Skip,
                 weir_policy::OnError::Deny | weir_policy::OnError::Fail => OnError::Refuse,
