@@ -15,7 +15,8 @@
 //!
 //! A stream sends one word an event. Usage counts one token for each run of letters and digits and one for each other
 //! character that is no space; `max_tokens` cuts the answer there, with the finish reason `length`. An embedding has
-//! `dimensions` numbers (8 if not said), made from a hash of the text, of length 1. With `tool_choice` `required` or naming
+//! `dimensions` numbers (8 if not said), made from a hash of the text, of length 1. A document's score is the share of the
+//! query's words that it has. With `tool_choice` `required` or naming
 //! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
 //! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
 
@@ -27,10 +28,13 @@ use base64::Engine;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::Value;
+use std::cmp::Reverse;
+use std::collections::HashSet;
 use std::fmt::Write;
 use std::time::Duration;
 use weir_message::{
-    Block, BlockKind, Body, Dialect, Event, Finish, Message, Operation, Request, Role, Tool, Usage,
+    Block, BlockKind, Body, Dialect, Event, Finish, Message, Operation, Request, Rerank, Role, Text, Tool,
+    Usage,
 };
 
 /// When everything was created, in Unix seconds: always the same.
@@ -93,6 +97,10 @@ pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
     match &request.body {
         Body::Chat(_) | Body::Completion(_) => written(&request, model, &manner),
         Body::Embedding(_) => whole(&manner, embeddings(body, model)),
+        Body::Rerank(rerank) => {
+            let most = request.params.get("top_n").and_then(|json| json.parse().ok()).unwrap_or(usize::MAX);
+            whole(&manner, ranked(rerank, most, model))
+        }
         _ => whole(&manner, models_list(Dialect::OpenAi, ["echo"], CREATED)),
     }
 }
@@ -380,6 +388,35 @@ fn embeddings(body: &Bytes, model: &str) -> Bytes {
         "data": data,
         "model": model,
         "usage": { "prompt_tokens": spent, "total_tokens": spent },
+    });
+    Bytes::from(reply.to_string())
+}
+
+/// The reply to a request to rerank: the score is the share of the query's words that a document has.
+fn ranked(rerank: &Rerank, most: usize, model: &str) -> Bytes {
+    let words = |text: &str| -> HashSet<String> {
+        tokens(text).filter_map(|at| text.get(at)).map(str::to_lowercase).collect()
+    };
+    let wanted = words(rerank.query.as_str());
+    let mut spent = tokens(rerank.query.as_str()).count();
+    let score = |(index, text): (usize, &Text)| {
+        spent += tokens(text.as_str()).count();
+        (words(text.as_str()).intersection(&wanted).count(), index)
+    };
+    let mut scores: Vec<(usize, usize)> = rerank.documents.iter().enumerate().map(score).collect();
+    scores.sort_by_key(|(shared, index)| (Reverse(*shared), *index));
+    #[allow(clippy::cast_precision_loss, reason = "a request has fewer words than a float has steps")]
+    let share = |shared: usize| shared as f64 / wanted.len().max(1) as f64;
+    let results: Vec<Value> = scores
+        .into_iter()
+        .take(most)
+        .map(|(shared, index)| serde_json::json!({ "index": index, "relevance_score": share(shared) }))
+        .collect();
+    let reply = serde_json::json!({
+        "id": "echo",
+        "model": model,
+        "results": results,
+        "usage": { "total_tokens": spent },
     });
     Bytes::from(reply.to_string())
 }

@@ -6,6 +6,7 @@
 
 mod carry;
 mod classify;
+mod cohere;
 mod collect;
 mod compose;
 pub mod echo;

@@ -4,7 +4,7 @@ use crate::carry::Loss;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
-use crate::{ErrorBody, Identity, ProviderError, ReplySummary, openai};
+use crate::{ErrorBody, Identity, ProviderError, ReplySummary, cohere, openai};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -14,9 +14,8 @@ use weir_message::{Dialect, Fault, Operation, Reply, Request};
 pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
     Some(match dialect {
         Dialect::OpenAi => &openai::OpenAi,
-        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Cohere | Dialect::Native => {
-            return None;
-        }
+        Dialect::Cohere => &cohere::Cohere,
+        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Native => return None,
     })
 }
 

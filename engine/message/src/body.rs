@@ -18,6 +18,19 @@ pub enum Body {
     Completion(Completion),
     /// Texts to embed.
     Embedding(Embedding),
+    /// Texts to order by relevance.
+    Rerank(Rerank),
+}
+
+impl Body {
+    /// Whether an input came as token ids, which no guard can read.
+    pub fn has_token_ids(&self) -> bool {
+        match self {
+            Body::Completion(body) => body.has_token_ids,
+            Body::Embedding(body) => body.has_token_ids,
+            Body::Unread | Body::Opaque | Body::Chat(_) | Body::Rerank(_) => false,
+        }
+    }
 }
 
 /// A completion request.
@@ -36,6 +49,17 @@ pub struct Embedding {
     pub inputs: Vec<Text>,
     /// Whether an input came as token ids, which no guard can read.
     pub has_token_ids: bool,
+    /// Whether an input is not one text: an image, or several texts together.
+    pub has_media: bool,
+}
+
+/// A request to order documents by their relevance to a query.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Rerank {
+    /// What is looked for.
+    pub query: Text,
+    /// The documents, as they came; one that is an object of fields is a text in the form of a JSON document.
+    pub documents: Vec<Text>,
 }
 
 /// One top-level field of a request other than its messages, inputs, tools, model and stream.

@@ -25,7 +25,7 @@ mod trace;
 mod usage;
 
 pub use attempt::{Attempt, Cause, StatusSet};
-pub use body::{Body, Completion, Embedding, Param, Params};
+pub use body::{Body, Completion, Embedding, Param, Params, Rerank};
 pub use caller::Caller;
 pub use chat::{
     CachePoint, Chat, Citation, Media, MediaKind, Message, Part, Reasoning, Role, Source, Tool, ToolCall,

@@ -170,6 +170,10 @@ impl Request {
             Body::Embedding(body) => {
                 body.inputs.iter().enumerate().for_each(|(n, t)| show(n, TextRole::Input, t))
             }
+            Body::Rerank(body) => {
+                let texts = std::iter::once(&body.query).chain(&body.documents);
+                texts.enumerate().for_each(|(n, t)| show(n, TextRole::Input, t))
+            }
         }
     }
 
@@ -200,6 +204,9 @@ impl Request {
             }
             Body::Completion(body) => body.prompts.iter_mut().for_each(change),
             Body::Embedding(body) => body.inputs.iter_mut().for_each(change),
+            Body::Rerank(body) => {
+                std::iter::once(&mut body.query).chain(&mut body.documents).for_each(change);
+            }
         }
         self.edits += u32::from(done);
         done

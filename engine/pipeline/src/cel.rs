@@ -5,7 +5,7 @@ use crate::{
     Verdict, Visit,
 };
 use std::sync::Arc;
-use weir_message::{Body, Denial, ErrorCode, Request};
+use weir_message::{Denial, ErrorCode};
 use weir_script::{Expression, Reads};
 
 /// What reading these roots takes from the plan.
@@ -23,15 +23,6 @@ pub(crate) fn needs_of(reads: Reads) -> Needs {
         }
     }
     needs
-}
-
-/// Whether a request holds inputs as token ids, which no guard can read.
-pub(crate) fn has_token_ids(request: &Request) -> bool {
-    match &request.body {
-        Body::Completion(body) => body.has_token_ids,
-        Body::Embedding(body) => body.has_token_ids,
-        Body::Unread | Body::Opaque | Body::Chat(_) => false,
-    }
 }
 
 /// The denial of inputs that came as token ids.
@@ -89,7 +80,7 @@ impl Stage for CelGuard {
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        if self.reads_body() && !self.unread_pass && has_token_ids(&visit.exchange.request) {
+        if self.reads_body() && !self.unread_pass && visit.exchange.request.body.has_token_ids() {
             return unread();
         }
         if self.judges_reply() { CONTINUE } else { self.judge(visit) }

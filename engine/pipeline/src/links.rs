@@ -254,7 +254,9 @@ impl Flow {
         self.run.reply_hook(n, step).await?;
         Ok(match self.run.x.reply.take() {
             Some(reply) if reply.edits() != edits => {
-                let events = self.encoder.reply(&reply, false).map_err(Refusal::Failed)?;
+                // Where usage has an event of its own, it goes out as it came.
+                let is_told = held.iter().any(|event| event.kind == EventKind::Usage);
+                let events = self.encoder.reply(&reply, !is_told).map_err(Refusal::Failed)?;
                 let events = events.into_iter().filter(|event| event.kind != EventKind::Done);
                 events.chain(held.into_iter().filter(|event| event.kind == EventKind::Usage)).collect()
             }

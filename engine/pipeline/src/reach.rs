@@ -143,11 +143,12 @@ fn blind_guard(when: Option<&Expression>, decl: &StageDecl, step: &Step, found: 
         .filter(|operation| step.whens.iter().all(|when| when.expression.may_hold_for(**operation)))
         .map(|operation| operation.name())
         .collect();
-    if !blind.is_empty() {
+    if let Some((last, others)) = blind.split_last() {
+        let and = if others.is_empty() { "" } else { " and " };
         let message = format!(
-            "the guard `{}` cannot read {} requests, which can pass it",
+            "the guard `{}` cannot read {}{and}{last} requests, which can pass it",
             step.name,
-            blind.join(" and ")
+            others.join(", ")
         );
         found.push(Diagnostic::new(Code::BlindGuard, message).at(decl.span).help(
             "narrow the pipeline's `when` to operations that it reads, or say `unread: pass` on the guard",

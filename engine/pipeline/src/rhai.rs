@@ -1,6 +1,6 @@
 //! Stages whose body is a Rhai script.
 
-use crate::cel::{has_token_ids, needs_of, unread};
+use crate::cel::{needs_of, unread};
 use crate::{
     CONTINUE, Clock, Declares, Flow, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict,
     Streaming, TEXT_OPERATIONS, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows, Workbench,
@@ -140,7 +140,7 @@ impl Stage for RhaiStage {
         if !self.script.hooks().request {
             return CONTINUE;
         }
-        if self.verb == Verb::Guard && !self.unread_pass && has_token_ids(&x.request) {
+        if self.verb == Verb::Guard && !self.unread_pass && x.request.body.has_token_ids() {
             return unread();
         }
         said(self.script.request(&mut x.request, &run), notes)

@@ -90,7 +90,7 @@ struct Rows;
 
 impl weir_policy::Catalogue for Rows {
     fn row_names(&self) -> Vec<String> {
-        Catalogue::builtin().providers().iter().map(|row| row.name.clone()).collect()
+        Catalogue::builtin().providers().map(|row| row.name.clone()).collect()
     }
 }
 

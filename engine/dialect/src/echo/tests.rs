@@ -106,6 +106,20 @@ fn embeds_each_input_the_same_every_time() {
 }
 
 #[test]
+fn ranks_documents_by_the_words_they_share_with_the_query() {
+    let body =
+        r#"{"query":"Holds WATER?","documents":["boats","a weir holds water",{"text":"water"}],"top_n":2}"#;
+    let plan = plan(Operation::Rerank, "echo", &Bytes::from_static(body.as_bytes()));
+    let EchoBody::Whole(body) = plan.body else { panic!("a stream") };
+    let body: Value = serde_json::from_slice(&body).unwrap();
+    let ranks = body["results"].as_array().unwrap().iter();
+    let ranks: Vec<(u64, f64)> = ranks
+        .map(|rank| (rank["index"].as_u64().unwrap(), rank["relevance_score"].as_f64().unwrap()))
+        .collect();
+    assert_eq!(ranks, [(1, 2.0 / 3.0), (2, 1.0 / 3.0)]);
+}
+
+#[test]
 fn a_completion_answers_each_prompt() {
     let plan = plan(Operation::Completion, "echo", &Bytes::from_static(br#"{"prompt":["a","b"]}"#));
     let EchoBody::Whole(body) = plan.body else { panic!("a stream") };

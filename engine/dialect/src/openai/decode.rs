@@ -53,6 +53,7 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
         _ => Body::Embedding(Embedding {
             inputs: reader.inputs.texts,
             has_token_ids: reader.inputs.has_others,
+            has_media: false,
         }),
     };
     reader.fields.settle(request);
@@ -243,7 +244,7 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
 }
 
 /// A tool offered, or a function in the old form.
-fn tool(scan: &mut Scan<'_>) -> Scanned<Tool> {
+pub(crate) fn tool(scan: &mut Scan<'_>) -> Scanned<Tool> {
     let mut said = ToolSaid::default();
     scan.next()?;
     let start = scan.place();

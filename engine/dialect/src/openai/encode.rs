@@ -91,6 +91,10 @@ pub(crate) fn prefixed(operation: Operation, id: &str) -> String {
 
 /// A whole reply.
 pub(crate) fn reply(reply: &Reply, operation: Operation, identity: &Identity) -> Bytes {
+    if operation == Operation::Rerank {
+        // All who rerank do it in this shape.
+        return reply.outgoing();
+    }
     let model = reply.model.as_deref().unwrap_or(&identity.model);
     if let ReplyBody::Vectors(vectors) = &reply.body {
         return embeddings(vectors.iter().map(|vector| &**vector), model, reply.usage.unwrap_or_default());
@@ -219,7 +223,7 @@ pub(crate) fn thoughts(o: &mut Object<'_>, parts: &[Part]) {
 }
 
 /// The items of `tool_calls`.
-pub(crate) fn tool_calls(a: &mut Array<'_>, parts: &[Part]) {
+pub(crate) fn tool_calls<'a>(a: &mut Array<'_>, parts: impl IntoIterator<Item = &'a Part>) {
     for part in parts {
         let Part::ToolCall(call) = part else { continue };
         a.object(|o| {

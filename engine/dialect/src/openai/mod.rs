@@ -3,7 +3,7 @@
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod encoder;
-mod parts;
+pub(crate) mod parts;
 pub(crate) mod reply;
 mod request;
 mod stream;
@@ -12,6 +12,7 @@ mod tests;
 mod wishes;
 
 use crate::carry::Loss;
+use crate::cohere::rerank;
 use crate::compose::object;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
@@ -48,7 +49,10 @@ impl Wire for OpenAi {
     }
 
     fn has_body(&self, operation: Operation) -> bool {
-        matches!(operation, Operation::Chat | Operation::Completion | Operation::Embedding)
+        matches!(
+            operation,
+            Operation::Chat | Operation::Completion | Operation::Embedding | Operation::Rerank
+        )
     }
 
     fn read_head(&self, request: &mut Request, whole: &ByteString) -> Scanned<()> {
@@ -56,6 +60,9 @@ impl Wire for OpenAi {
     }
 
     fn decode(&self, request: &mut Request, whole: &ByteString) -> Scanned<()> {
+        if request.operation == Operation::Rerank {
+            return rerank::decode(request, whole);
+        }
         decode::decode(request, whole)
     }
 
@@ -82,6 +89,7 @@ impl Wire for OpenAi {
             Operation::Chat => "/chat/completions",
             Operation::Completion => "/completions",
             Operation::Embedding => "/embeddings",
+            Operation::Rerank => "/rerank",
             Operation::Model => "/models",
             _ => return None,
         };
@@ -92,7 +100,10 @@ impl Wire for OpenAi {
         reply::decode(reply, operation, whole)
     }
 
-    fn summary(&self, _operation: Operation, whole: &ByteString) -> Scanned<ReplySummary> {
+    fn summary(&self, operation: Operation, whole: &ByteString) -> Scanned<ReplySummary> {
+        if operation == Operation::Rerank {
+            return rerank::summary(whole);
+        }
         reply::summary(whole)
     }
 

@@ -138,7 +138,7 @@ pub(crate) fn other(kind: ByteString) -> Part {
 }
 
 /// `image_url` and its kin: an address, or an object with it.
-fn at_url(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Media> {
+pub(crate) fn at_url(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Media> {
     let (mut url, mut detail) = (ByteString::new(), None);
     if scan.next()? == Next::String {
         let lit = scan.string()?;
@@ -296,7 +296,7 @@ fn annotations(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
 }
 
 /// An item of `tool_calls`.
-fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
+pub(crate) fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
     let mut call = empty_call();
     scan.object(&["id", "function", "custom"], |scan, field, _| {
         match field {

@@ -2,6 +2,7 @@
 
 use super::parts;
 use crate::ReplySummary;
+use crate::cohere::rerank;
 use crate::scan::{Next, Scan, Scanned, set_count};
 use bytestring::ByteString;
 use weir_message::{Choice, Finish, Operation, Part, Reply, ReplyBody, TextForm, Usage};
@@ -9,10 +10,13 @@ use weir_message::{Choice, Finish, Operation, Part, Reply, ReplyBody, TextForm, 
 /// Reads all of a reply.
 pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
     let mut choices = Vec::new();
-    let summary = read(whole, |scan| {
-        choices.push(choice(scan, choices.len())?);
-        Ok(())
-    })?;
+    let summary = match operation {
+        Operation::Rerank => rerank::summary(whole)?,
+        _ => read(whole, |scan| {
+            choices.push(choice(scan, choices.len())?);
+            Ok(())
+        })?,
+    };
     reply.body = match operation {
         Operation::Chat | Operation::Completion => ReplyBody::Choices(choices),
         Operation::Embedding => ReplyBody::Vectors(vectors(whole)?),

@@ -3,6 +3,7 @@
 use super::encode::{thoughts, tool_calls};
 use super::wishes;
 use crate::carry::Loss;
+use crate::cohere;
 use crate::compose::{Array, Object, object};
 use crate::settings::Settings;
 use bytes::Bytes;
@@ -31,6 +32,7 @@ pub(crate) fn encode(
             }
         }),
         Body::Embedding(embedding) => embed(embedding, settings, model, loss),
+        Body::Rerank(rerank) => return Ok(cohere::rerank::encode(request, rerank, model)),
         _ => {
             let message = format!("{} requests have no form in this target's dialect", request.operation);
             return Err(Fault::new(ErrorCode::Unsupported, message));
@@ -43,8 +45,14 @@ fn embed(embedding: &Embedding, settings: &Settings, model: &str, loss: &mut Los
     if embedding.has_token_ids {
         loss.matters("input");
     }
+    if embedding.has_media {
+        loss.matters("images");
+    }
     if settings.input_type.is_some() {
         loss.hint("input_type");
+    }
+    for (name, matters) in &settings.others {
+        if *matters { loss.matters(name) } else { loss.hint(name) }
     }
     object(|o| {
         o.string("model", model);
@@ -62,11 +70,14 @@ fn message(a: &mut Array<'_>, turn: &Message, loss: &mut Loss) {
                 o.string("role", "tool").string("tool_call_id", &result.call);
                 let parts: Vec<&Part> = result.parts.iter().collect();
                 // There is no field that says that a tool failed; what it said says so.
-                if parts.iter().any(|part| matches!(part, Part::Media(_))) {
+                let is_seen = |part: &&Part| match part {
+                    Part::Media(media) => !matches!(media.source, Source::Text(_)),
+                    _ => false,
+                };
+                if parts.iter().any(is_seen) {
                     loss.matters("images in tool results");
                 }
-                let words: Vec<&Part> =
-                    parts.into_iter().filter(|part| !matches!(part, Part::Media(_))).collect();
+                let words: Vec<&Part> = parts.into_iter().filter(|part| !is_seen(part)).collect();
                 content(o, &words, loss);
             }),
             other => rest.push(other),
@@ -99,7 +110,8 @@ fn message(a: &mut Array<'_>, turn: &Message, loss: &mut Loss) {
                     o.string("refusal", text.as_str());
                 }
                 Part::Reasoning(_) | Part::Text(_) | Part::ToolCall(_) | Part::Sealed(_) => {}
-                Part::Citation(_) | Part::CachePoint(_) => loss.hint("cache_control"),
+                Part::Citation(_) => loss.hint("annotations"),
+                Part::CachePoint(_) => loss.hint("cache_control"),
                 Part::Media(_) | Part::ToolResult(_) | Part::Other { .. } => loss.matters("content"),
             }
         }
@@ -123,11 +135,14 @@ fn message(a: &mut Array<'_>, turn: &Message, loss: &mut Loss) {
 /// `content`: a string if one will do, else parts.
 fn content(o: &mut Object<'_>, parts: &[&Part], loss: &mut Loss) {
     let mut parts: Vec<&Part> = parts.to_vec();
-    let marks = parts.len();
-    parts.retain(|part| !matches!(part, Part::CachePoint(_) | Part::Citation(_)));
-    if parts.len() < marks {
-        loss.hint("cache_control");
-    }
+    parts.retain(|part| {
+        match part {
+            Part::CachePoint(_) => loss.hint("cache_control"),
+            Part::Citation(_) => loss.hint("annotations"),
+            _ => return true,
+        }
+        false
+    });
     match parts.as_slice() {
         [] => {
             o.string("content", "");

@@ -208,4 +208,4 @@ fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
 
 /// The operations that this version takes.
 pub(crate) const SERVED: &[Operation] =
-    &[Operation::Chat, Operation::Count, Operation::Completion, Operation::Embedding];
+    &[Operation::Chat, Operation::Count, Operation::Completion, Operation::Embedding, Operation::Rerank];

@@ -21,6 +21,7 @@ struct Rest {
 pub(crate) async fn send(call: Call) -> Result<Answer, CallError> {
     let operation = match call.path.split('?').next().unwrap_or_default() {
         path if path.ends_with("/embeddings") => Operation::Embedding,
+        path if path.ends_with("/rerank") => Operation::Rerank,
         path if path.ends_with("/models") => Operation::Model,
         path if path.ends_with("/chat/completions") => Operation::Chat,
         _ => Operation::Completion,

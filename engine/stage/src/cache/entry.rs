@@ -29,7 +29,7 @@ impl Rules {
         if reply.raw.len() > self.max_entry {
             return Some("the reply is larger than max_entry");
         }
-        if operation == Operation::Embedding {
+        if matches!(operation, Operation::Embedding | Operation::Rerank) {
             return None;
         }
         if reply.choices().is_empty() {

@@ -13,7 +13,7 @@ use std::collections::HashMap;
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use weir_diagnostic::{Code, Diagnostic, Diagnostics};
-use weir_message::{Block, BlockKind, Body, Denial, ErrorCode, Replace, TextAt, TextForm, TextRole};
+use weir_message::{Block, BlockKind, Denial, ErrorCode, Replace, TextAt, TextForm, TextRole};
 use weir_pipeline::{
     CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict, Streaming,
     TEXT_OPERATIONS, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows, Workbench,
@@ -345,12 +345,10 @@ impl Stage for Guard {
         if !self.request {
             return CONTINUE;
         }
-        let ids = match &visit.exchange.request.body {
-            Body::Completion(body) => body.has_token_ids,
-            Body::Embedding(body) => body.has_token_ids,
-            Body::Unread | Body::Opaque | Body::Chat(_) => false,
-        };
-        if ids && !self.unread_pass && self.inner.reads(TextRole::Input) {
+        if visit.exchange.request.body.has_token_ids()
+            && !self.unread_pass
+            && self.inner.reads(TextRole::Input)
+        {
             let message =
                 "the input came as token ids, which a guard of the policy cannot read: send it as text";
             return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));

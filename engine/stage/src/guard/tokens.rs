@@ -12,7 +12,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
 use weir_inference::{LONG_TEXT, TokenCounter};
-use weir_message::{Body, Denial, ErrorCode, Request};
+use weir_message::{Denial, ErrorCode};
 use weir_pipeline::{
     Declares, Exchange, Hook, Needs, Notes, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench,
 };
@@ -52,7 +52,7 @@ impl Stage for Tokens {
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
         let (x, notes) = (&*visit.exchange, visit.notes);
-        if has_token_ids(&x.request) {
+        if x.request.body.has_token_ids() {
             return Hook::Done(Verdict::Fault(
                 "the prompt came as token ids, which cannot be counted here".into(),
             ));
@@ -112,14 +112,6 @@ fn counters(x: &Exchange) -> Vec<TokenCounter> {
         .into_iter()
         .map(|name| name.and_then(TokenCounter::for_tokenizer).unwrap_or_else(TokenCounter::estimate))
         .collect()
-}
-
-fn has_token_ids(request: &Request) -> bool {
-    match &request.body {
-        Body::Completion(body) => body.has_token_ids,
-        Body::Embedding(body) => body.has_token_ids,
-        Body::Unread | Body::Opaque | Body::Chat(_) => false,
-    }
 }
 
 #[cfg(test)]

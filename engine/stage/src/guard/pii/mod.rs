@@ -29,7 +29,7 @@ use std::sync::Arc;
 use table::Table;
 use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_inference::Tag;
-use weir_message::{Body, Denial, ErrorCode, Request, TextForm};
+use weir_message::{Denial, ErrorCode, TextForm};
 use weir_pipeline::{
     CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Stage, StreamStage, Streaming, TEXT_OPERATIONS,
     Verdict, Visit, Windows, Workbench,
@@ -180,7 +180,7 @@ impl Stage for Pii {
         if !self.request {
             return CONTINUE;
         }
-        if !self.unread_pass && has_token_ids(&visit.exchange.request) {
+        if !self.unread_pass && visit.exchange.request.body.has_token_ids() {
             let message =
                 "the input came as token ids, which a guard of the policy cannot read: send it as text";
             return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
@@ -290,14 +290,6 @@ impl Pii {
 /// The request's table out of the slot; an empty one if nothing was replaced.
 fn taken(slot: &mut weir_pipeline::Slot) -> Table {
     slot.take().and_then(|kept| kept.downcast::<Table>().ok()).map(|table| *table).unwrap_or_default()
-}
-
-fn has_token_ids(request: &Request) -> bool {
-    match &request.body {
-        Body::Completion(body) => body.has_token_ids,
-        Body::Embedding(body) => body.has_token_ids,
-        Body::Unread | Body::Opaque | Body::Chat(_) => false,
-    }
 }
 
 #[cfg(test)]

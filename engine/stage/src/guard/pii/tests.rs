@@ -115,6 +115,17 @@ fn inputs_to_embed_are_read_and_token_ids_refused_unless_they_may_pass() {
 }
 
 #[test]
+fn a_query_and_the_documents_to_rank_are_read() {
+    let guard = "{ guard: pii, with: { find: [email], then: mask } }";
+    let body =
+        json!({ "model": "m", "query": "a@x.de?", "documents": ["b@x.de", { "text": "c@x.de", "n": 1 }] });
+    let went = send(guard, Operation::Rerank, &body, json!({ "results": [] }).to_string());
+    let sent = went.sent.unwrap();
+    assert_eq!(sent["query"], "[EMAIL]?");
+    assert_eq!(sent["documents"], json!(["[EMAIL]", { "text": "[EMAIL]", "n": 1 }]));
+}
+
+#[test]
 fn arguments_stay_json_when_quotes_come_back() {
     let guard = "{ guard: pii, with: { find: [], custom: { name: 'Sam \"The Man\" O.Neil' }, then: replace, restore: true } }";
     let body = user("call Sam \"The Man\" O'Neil");
