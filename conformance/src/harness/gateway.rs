@@ -137,17 +137,22 @@ impl Gateway {
         std::fs::read_to_string(out_beside(&self.log)).unwrap_or_default()
     }
 
-    /// The lines of `observe: log` about a request, once there are so many.
+    /// The lines of `observe: log` about a request so far.
+    pub fn lines(&self, id: &str) -> Vec<Value> {
+        let out = self.out();
+        let whole = out.rfind('\n').and_then(|end| out.get(..end)).unwrap_or("");
+        whole
+            .lines()
+            .filter(|line| line.starts_with('{'))
+            .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
+            .filter(|line: &Value| line.get("id").is_some_and(|have| have == id))
+            .collect()
+    }
+
+    /// The lines about a request, once there are so many.
     pub fn lines_of(&self, id: &str, count: usize) -> Vec<Value> {
         eventually(&format!("{count} lines about {id}"), || {
-            let out = self.out();
-            let whole = out.rfind('\n').and_then(|end| out.get(..end)).unwrap_or("");
-            let lines: Vec<Value> = whole
-                .lines()
-                .filter(|line| line.starts_with('{'))
-                .map(|line| serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}")))
-                .filter(|line: &Value| line.get("id").is_some_and(|have| have == id))
-                .collect();
+            let lines = self.lines(id);
             (lines.len() >= count).then_some(lines)
         })
     }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The folder holds no models at all.
-    #[error("no models in {}: run `make setup` to fetch them, or name their folder with WEIR_MODELS", directory.display())]
+    #[error("no models in {}: run `make setup` to fetch them, or name their folder with WEIR_CACHE", directory.display())]
     NoModels {
         /// The folder that was searched.
         directory: PathBuf,

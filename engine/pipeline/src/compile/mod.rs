@@ -148,9 +148,9 @@ impl Compiler<'_> {
             pipelines.push(Pipeline {
                 name: Arc::clone(&decl.name),
                 when: when.and_then(Arc::into_inner),
-                guards_replies: steps
-                    .iter()
-                    .any(|step| step.verb == Verb::Guard && step.declares.reads_reply),
+                guards_replies: steps.iter().any(|step| {
+                    step.verb == Verb::Guard && step.mode == Mode::Enforce && step.declares.reads_reply
+                }),
                 needs,
                 firm,
                 shared_conditions,

@@ -1,11 +1,11 @@
 //! TLS: in by ALPN, with certificates that are replaced in place; out to providers that an authority of their own vouches for.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 mod authority;
 mod provider;
 
-use authority::{Authority, Issued};
-use bytes::Bytes;
+use crate::two::{self, run};
+pub(crate) use authority::Authority;
+use authority::Issued;
 use provider::Provider;
 use serde_json::Value;
 use std::path::Path;
@@ -14,10 +14,6 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use weir_conformance::harness::{Gateway, Set, chat, eventually, request, weir_binary};
 
 const BOTH: &[&str] = &["h2", "http/1.1"];
-
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
 
 /// A set that listens with TLS and answers by itself.
 const EDGE: &str = r#"
@@ -64,26 +60,6 @@ async fn ask_one<S: AsyncReadExt + AsyncWriteExt + Unpin>(stream: &mut S, words:
     }
 }
 
-async fn ask_two(send: &h2::client::SendRequest<Bytes>, words: &str) -> (u16, String) {
-    let mut send = send.clone().ready().await.unwrap();
-    let request = http::Request::post("https://edge.test/v1/chat/completions")
-        .header("content-type", "application/json")
-        .body(())
-        .unwrap();
-    let (response, mut stream) = send.send_request(request, false).unwrap();
-    stream.send_data(Bytes::from(chat("fast", words, false).to_string()), true).unwrap();
-    let response = response.await.unwrap();
-    let status = response.status().as_u16();
-    let mut body = response.into_body();
-    let mut out = Vec::new();
-    while let Some(piece) = body.data().await {
-        let piece = piece.unwrap();
-        body.flow_control().release_capacity(piece.len()).unwrap();
-        out.extend_from_slice(&piece);
-    }
-    (status, String::from_utf8(out).unwrap())
-}
-
 #[test]
 fn alpn_settles_the_version_of_http() {
     let authority = Authority::new();
@@ -101,11 +77,12 @@ fn alpn_settles_the_version_of_http() {
                 stream.get_ref().1.alpn_protocol().map(|name| String::from_utf8_lossy(name).into_owned());
             assert_eq!(alpn.as_deref(), settled, "of {offered:?}");
             if settled == Some("h2") {
-                let (send, connection) = h2::client::handshake(stream).await.unwrap();
-                let driven = tokio::spawn(connection);
-                let (status, text) = ask_two(&send, "over two").await;
-                assert!(status == 200 && text.contains("echo: over two"), "{status} {text}");
-                driven.abort();
+                let send = two::over(stream).await;
+                let body = chat("fast", "over two", false).to_string().into_bytes();
+                let headers = [("content-type", "application/json")];
+                let head = two::post(&send, "/v1/chat/completions", &headers, body).await.unwrap();
+                let reply = two::whole(head).await.unwrap();
+                assert!(reply.status() == 200 && reply.words() == "echo: over two", "{}", reply.text());
             } else {
                 // Twice: the connection is kept.
                 for words in ["over one", "once more"] {

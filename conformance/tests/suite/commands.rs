@@ -1,5 +1,4 @@
 //! The command line: what `check`, `test` and `explain` say, and how they end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::Value;
 use std::io::{Seek, SeekFrom, Write};

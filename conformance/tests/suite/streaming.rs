@@ -1,5 +1,4 @@
 //! Streams: each event as it arrives, cancellation, broken upstreams, what is hidden and what passes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
 use weir_conformance::harness::{Gateway, Provider, Set, Wire, chat, entry, eventually, request};

@@ -1,5 +1,4 @@
 //! What attackers send, from both sides: each gets a clear error, the next request works, memory stays bounded.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
 use std::io::Write;
@@ -50,7 +49,7 @@ fn unhexed(text: &str) -> Vec<u8> {
 
 #[test]
 fn malformed_requests_are_refused_and_the_next_one_is_served() {
-    let text = include_str!("../adversarial/requests.yaml");
+    let text = include_str!("../../adversarial/requests.yaml");
     let (mut sources, mut found) = (Sources::default(), Diagnostics::new());
     let source = sources.add("requests.yaml", text);
     let cases = weir_policy::read(source, text, &mut found).unwrap().to_json();

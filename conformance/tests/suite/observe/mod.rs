@@ -1,7 +1,6 @@
 //! What those who run a gateway see: lines of the log, metrics, traces, the revision; and that they see no more than they should.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
-mod open_metrics;
+pub(crate) mod open_metrics;
 
 use open_metrics::Exposition;
 use serde_json::{Value, json};

@@ -1,5 +1,4 @@
 //! The same case files in-process and over HTTP: both must come to the same.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::Value;
 use std::path::{Path, PathBuf};

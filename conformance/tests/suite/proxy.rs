@@ -1,5 +1,4 @@
 //! What any client can see of the proxy: paths, limits, headers, ids, error shapes.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::{Value, json};
 use std::io::Write;

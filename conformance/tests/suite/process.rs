@@ -1,5 +1,4 @@
 //! The process: SIGTERM drains, a successor takes over under load, saves take effect and bad ones do not.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
 use serde_json::json;
 use std::collections::BTreeSet;

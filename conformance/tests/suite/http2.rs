@@ -1,11 +1,10 @@
 //! HTTP/2 without TLS, by prior knowledge: plain, streamed, many at once, and a stream that is reset.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+use crate::two::{self, connect, run};
 use bytes::Bytes;
 use h2::client::SendRequest;
-use http::{Request, Response};
+use http::Response;
 use serde_json::{Value, json};
-use std::net::SocketAddr;
 use weir_conformance::harness::{Gateway, Provider, Set, chat, entry, eventually};
 
 const POLICY: &str = r#"
@@ -31,41 +30,14 @@ fn start() -> (Provider, Gateway) {
     (provider, gateway)
 }
 
-fn run<T>(future: impl Future<Output = T>) -> T {
-    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
-}
-
-async fn connect(edge: SocketAddr) -> SendRequest<Bytes> {
-    let stream = tokio::net::TcpStream::connect(edge).await.unwrap();
-    let (send, connection) = h2::client::handshake(stream).await.unwrap();
-    tokio::spawn(async move {
-        // The connection ends with the test.
-        let _ = connection.await;
-    });
-    send
-}
-
+/// Sends a chat and waits for the head of its reply.
 async fn ask(send: &SendRequest<Bytes>, body: &Value) -> Response<h2::RecvStream> {
-    let mut send = send.clone().ready().await.unwrap();
-    let request = Request::post("http://weir.test/v1/chat/completions")
-        .header("content-type", "application/json")
-        .header("x-request-id", "two-1")
-        .body(())
-        .unwrap();
-    let (response, mut stream) = send.send_request(request, false).unwrap();
-    stream.send_data(Bytes::from(body.to_string()), true).unwrap();
-    response.await.unwrap()
+    let headers = [("content-type", "application/json"), ("x-request-id", "two-1")];
+    two::post(send, "/v1/chat/completions", &headers, body.to_string().into_bytes()).await.unwrap()
 }
 
 async fn text(response: Response<h2::RecvStream>) -> String {
-    let mut body = response.into_body();
-    let mut out = Vec::new();
-    while let Some(piece) = body.data().await {
-        let piece = piece.unwrap();
-        body.flow_control().release_capacity(piece.len()).unwrap();
-        out.extend_from_slice(&piece);
-    }
-    String::from_utf8(out).unwrap()
+    two::whole(response).await.unwrap().text()
 }
 
 #[test]

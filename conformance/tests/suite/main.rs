@@ -1,0 +1,33 @@
+//! What clients and operators can see, shown against a running `weir serve` over real sockets.
+//!
+//! `conformance/README.md` says which test shows which sentence.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+
+mod adversarial;
+mod agree;
+mod commands;
+mod http2;
+mod matrix;
+mod observe;
+mod packed;
+mod process;
+mod proxy;
+mod streaming;
+mod tls;
+mod two;
+
+/// Whether the models are wanted. `WEIR_MODELS=none` (`make test MODELS=none`) passes over what needs them; a run that wants
+/// them and has none fails.
+fn has_models() -> bool {
+    if std::env::var_os("WEIR_MODELS").is_some_and(|value| value == "none") {
+        return false;
+    }
+    let folder = weir_inference::default_directory(|name| std::env::var_os(name)).unwrap_or_default();
+    let names = weir_inference::Models::open(&folder).names();
+    assert!(
+        !names.is_empty(),
+        "no models in {}: run `make setup`, or set WEIR_MODELS=none",
+        folder.display()
+    );
+    true
+}

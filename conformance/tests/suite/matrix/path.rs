@@ -1,0 +1,336 @@
+//! The paths that a request and its reply can take.
+
+use super::row::Row;
+use crate::packed::Coding;
+use serde_json::{Value, json};
+use weir_conformance::harness::{Reply, entry};
+use weir_conformance::upstream::Reaction;
+use weir_message::Operation;
+
+/// One path: where its parts differ from the plainest one.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Path {
+    pub(crate) name: &'static str,
+    pub(crate) asks: Asks,
+    pub(crate) streams: bool,
+    pub(crate) comes: Comes,
+    pub(crate) meets: Meets,
+    pub(crate) goes: Goes,
+    pub(crate) place: Place,
+}
+
+/// What the client asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Asks {
+    Chat,
+    /// A chat that the model answers by calling a tool.
+    Tool,
+    Completion,
+    Embedding,
+}
+
+/// How the request comes in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Comes {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2 by prior knowledge.
+    Two,
+    /// HTTP/2 over TLS, by ALPN.
+    Tls,
+    /// HTTP/1.1, its body compressed.
+    Packed(Coding),
+}
+
+/// What the request meets on its way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Meets {
+    Answer,
+    /// The words that matter are split over events.
+    Split,
+    /// The first try fails.
+    Retry,
+    /// The first target fails.
+    Fallback,
+    /// The provider refuses, quoting what it should not.
+    ErrorBody,
+    /// An error told inside a stream that began.
+    ErrorEvent,
+    /// A reply in the cache, which came as this path's request asks.
+    Hit,
+    /// A reply in the cache that came the other way: streamed, where it is asked for whole.
+    HitOther,
+    /// A reply in the cache to the same in other words.
+    HitByMeaning,
+}
+
+/// How the provider speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goes {
+    /// HTTP/1.1.
+    One,
+    /// HTTP/2.
+    Two,
+    /// HTTP/1.1, its replies compressed.
+    Packed(Coding),
+}
+
+/// Where the stage stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    Pipeline,
+    Frame,
+}
+
+const PLAIN: Path = Path {
+    name: "plain",
+    asks: Asks::Chat,
+    streams: false,
+    comes: Comes::One,
+    meets: Meets::Answer,
+    goes: Goes::One,
+    place: Place::Pipeline,
+};
+const STREAM: Path = Path { name: "stream", streams: true, ..PLAIN };
+
+pub(crate) const PATHS: &[Path] = &[
+    PLAIN,
+    STREAM,
+    Path { name: "split stream", meets: Meets::Split, ..STREAM },
+    Path { name: "hit", meets: Meets::Hit, ..PLAIN },
+    Path { name: "replayed stream", meets: Meets::Hit, ..STREAM },
+    Path { name: "stream replayed whole", meets: Meets::HitOther, ..PLAIN },
+    Path { name: "whole reply replayed as a stream", meets: Meets::HitOther, ..STREAM },
+    Path { name: "semantic hit", meets: Meets::HitByMeaning, ..PLAIN },
+    Path { name: "semantic hit as a stream", meets: Meets::HitByMeaning, ..STREAM },
+    Path { name: "retried", meets: Meets::Retry, ..PLAIN },
+    Path { name: "retried stream", meets: Meets::Retry, ..STREAM },
+    Path { name: "fallen back", meets: Meets::Fallback, ..PLAIN },
+    Path { name: "fallen back stream", meets: Meets::Fallback, ..STREAM },
+    Path { name: "error body", meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "error body for a stream", meets: Meets::ErrorBody, ..STREAM },
+    Path { name: "error event", meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "tool call", asks: Asks::Tool, ..PLAIN },
+    Path { name: "streamed tool call", asks: Asks::Tool, ..STREAM },
+    Path { name: "replayed tool call", asks: Asks::Tool, meets: Meets::Hit, ..PLAIN },
+    Path { name: "tool call replayed as a stream", asks: Asks::Tool, meets: Meets::Hit, ..STREAM },
+    Path { name: "completion", asks: Asks::Completion, ..PLAIN },
+    Path { name: "streamed completion", asks: Asks::Completion, ..STREAM },
+    Path { name: "replayed completion", asks: Asks::Completion, meets: Meets::Hit, ..PLAIN },
+    Path { name: "embedding", asks: Asks::Embedding, ..PLAIN },
+    Path { name: "replayed embedding", asks: Asks::Embedding, meets: Meets::Hit, ..PLAIN },
+    Path { name: "h2c", comes: Comes::Two, ..PLAIN },
+    Path { name: "h2c stream", comes: Comes::Two, ..STREAM },
+    Path { name: "h2c replayed stream", comes: Comes::Two, meets: Meets::Hit, ..STREAM },
+    Path { name: "h2 over TLS", comes: Comes::Tls, ..PLAIN },
+    Path { name: "h2 over TLS, a stream", comes: Comes::Tls, ..STREAM },
+    Path { name: "gzip request", comes: Comes::Packed(Coding::Gzip), ..PLAIN },
+    Path { name: "br request", comes: Comes::Packed(Coding::Brotli), ..STREAM },
+    Path { name: "zstd request", comes: Comes::Packed(Coding::Zstd), ..PLAIN },
+    Path { name: "h2 provider", goes: Goes::Two, ..PLAIN },
+    Path { name: "h2 provider, a stream", goes: Goes::Two, ..STREAM },
+    Path { name: "h2 provider, split stream", goes: Goes::Two, meets: Meets::Split, ..STREAM },
+    Path { name: "h2 provider, error body", goes: Goes::Two, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "h2 provider, error event", goes: Goes::Two, meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "gzip reply", goes: Goes::Packed(Coding::Gzip), ..PLAIN },
+    Path { name: "br reply", goes: Goes::Packed(Coding::Brotli), ..PLAIN },
+    Path { name: "zstd reply", goes: Goes::Packed(Coding::Zstd), ..PLAIN },
+    Path { name: "gzip stream", goes: Goes::Packed(Coding::Gzip), ..STREAM },
+    Path { name: "br split stream", goes: Goes::Packed(Coding::Brotli), meets: Meets::Split, ..STREAM },
+    Path { name: "zstd stream", goes: Goes::Packed(Coding::Zstd), ..STREAM },
+    Path { name: "gzip error body", goes: Goes::Packed(Coding::Gzip), meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "zstd error event", goes: Goes::Packed(Coding::Zstd), meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "frame", place: Place::Frame, ..PLAIN },
+    Path { name: "frame, a stream", place: Place::Frame, ..STREAM },
+    Path { name: "frame, split stream", place: Place::Frame, meets: Meets::Split, ..STREAM },
+    Path { name: "frame, a hit", place: Place::Frame, meets: Meets::Hit, ..PLAIN },
+    Path { name: "frame, replayed stream", place: Place::Frame, meets: Meets::Hit, ..STREAM },
+    Path { name: "frame, fallen back", place: Place::Frame, meets: Meets::Fallback, ..PLAIN },
+    Path { name: "frame, error body", place: Place::Frame, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "frame, error event", place: Place::Frame, meets: Meets::ErrorEvent, ..STREAM },
+];
+
+pub(crate) const SAYS: &str = "Please say secret-word to bob@example.com";
+/// The same in other words.
+const SAYS_TOO: &str = "Could you please say secret-word to bob@example.com";
+pub(crate) const ANSWER: &str = "the forbidden-word of bob@example.com indeed";
+
+impl Path {
+    pub(crate) fn is_hit(self) -> bool {
+        matches!(self.meets, Meets::Hit | Meets::HitOther | Meets::HitByMeaning)
+    }
+
+    pub(crate) fn fails(self) -> bool {
+        matches!(self.meets, Meets::ErrorBody | Meets::ErrorEvent)
+    }
+
+    pub(crate) fn needs_models(self) -> bool {
+        self.meets == Meets::HitByMeaning
+    }
+
+    pub(crate) fn operation(self) -> Operation {
+        match self.asks {
+            Asks::Chat | Asks::Tool => Operation::Chat,
+            Asks::Completion => Operation::Completion,
+            Asks::Embedding => Operation::Embedding,
+        }
+    }
+
+    /// The HTTP path.
+    pub(crate) fn target(self) -> &'static str {
+        match self.operation() {
+            Operation::Completion => "/v1/completions",
+            Operation::Embedding => "/v1/embeddings",
+            _ => "/v1/chat/completions",
+        }
+    }
+
+    /// The request that puts a reply into the cache.
+    pub(crate) fn before(self) -> Path {
+        let streams = self.streams != (self.meets == Meets::HitOther);
+        Path { streams, meets: Meets::Answer, ..self }
+    }
+
+    /// A request of the same kind that no cache takes for this one.
+    pub(crate) fn another(self) -> Path {
+        let asks = if self.asks == Asks::Embedding { Asks::Chat } else { Asks::Embedding };
+        Path { asks, streams: false, meets: Meets::Answer, ..self }
+    }
+
+    /// The body of the request, not compressed.
+    pub(crate) fn body(self) -> Vec<u8> {
+        let says = if self.meets == Meets::HitByMeaning { SAYS_TOO } else { SAYS };
+        let mut body = match self.asks {
+            Asks::Chat | Asks::Tool => {
+                json!({ "model": "first", "messages": [{ "role": "user", "content": says }] })
+            }
+            Asks::Completion => json!({ "model": "first", "prompt": says }),
+            Asks::Embedding => json!({ "model": "first", "input": [says] }),
+        };
+        if self.streams {
+            body["stream"] = true.into();
+        }
+        body.to_string().into_bytes()
+    }
+
+    /// What the providers answer, in order.
+    pub(crate) fn script(self) -> Vec<Reaction> {
+        let answer = || match self.asks {
+            Asks::Tool => entry(json!({ "tool_call": { "name": "send", "arguments": { "text": ANSWER } } })),
+            _ => entry(json!({ "reply": ANSWER })),
+        };
+        let fails = || entry(json!({ "status": 500 }));
+        let error = json!({ "error": { "message": format!("{SAYS}: {ANSWER}"), "type": "t", "code": "c" } });
+        let reactions = match self.meets {
+            Meets::Answer | Meets::Hit | Meets::HitOther | Meets::HitByMeaning => vec![answer()],
+            Meets::Split => vec![entry(
+                json!({ "events": ["the forb", "idden-", "word of bob@exa", "mple.com in", "deed"] }),
+            )],
+            Meets::Retry => vec![fails(), answer()],
+            Meets::Fallback => vec![fails(), fails(), answer()],
+            Meets::ErrorBody => vec![entry(json!({ "status": 400, "body": error }))],
+            Meets::ErrorEvent => vec![entry(
+                json!({ "events": ["well ", { "raw": format!("data: {error}\n\n") }], "fault": "cut" }),
+            )],
+        };
+        let Goes::Packed(coding) = self.goes else { return reactions };
+        let pack = |(n, reaction)| coding.answer(reaction, self.target(), &self.body(), n + 1);
+        reactions.into_iter().enumerate().map(pack).collect()
+    }
+
+    /// The policy of a cell: stages above the cache, the cache, and what each attempt runs.
+    pub(crate) fn policy(self, parts: &Parts) -> String {
+        let identify = if parts.wants_key { ", identify: [key]" } else { "" };
+        let open = if parts.is_closed { "" } else { "    anonymous: true\n" };
+        let tls =
+            if self.comes == Comes::Tls { ", tls: { certificate: edge.pem, key: edge.key }" } else { "" };
+        let http2 = if self.goes == Goes::Two { ", http2: always" } else { "" };
+        let above: String = parts.above.iter().map(|stage| format!("      {stage}\n")).collect();
+        let (frames, above) = match self.place {
+            Place::Frame if !above.is_empty() => {
+                (format!("frames:\n  - frame: outer\n    stages:\n{above}"), String::new())
+            }
+            _ => (String::new(), above),
+        };
+        let cache = match &parts.cache {
+            Some(stage) => stage.clone(),
+            None if self.meets == Meets::HitByMeaning => {
+                "- cache: semantic\n        with: { per: everyone, threshold: 0.8 }".to_owned()
+            }
+            None => "- cache: exact\n        with: { per: everyone }".to_owned(),
+        };
+        let inside: String = parts
+            .attempt
+            .iter()
+            .map(|stage| format!("          {}\n", stage.replace('\n', "\n    ")))
+            .collect();
+        let attempt = if inside.is_empty() { inside } else { format!("        attempt:\n{inside}") };
+        format!(
+            r#"
+weir: v1
+listeners:
+  edge: {{ address: "{{EDGE}}"{identify}{tls} }}
+keys:
+  one: {{ secret: "${{env:CELL_KEY}}" }}
+providers:
+  a: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/a/v1"{http2} }}
+  b: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/b/v1"{http2} }}
+models:
+  first: {{ targets: [{{ provider: a, model: m }}] }}
+  second: {{ targets: [{{ provider: b, model: m }}] }}
+{frames}pipelines:
+  - pipeline: all
+{open}    stages:
+{above}      {cache}
+      - route: fallback
+        with:
+          to: [first, second]
+          retry: {{ tries: 2, on: [5xx] }}
+{attempt}"#
+        )
+    }
+}
+
+/// What differs from the cell's plain policy.
+#[derive(Default)]
+pub(crate) struct Parts {
+    pub(crate) above: Vec<String>,
+    pub(crate) cache: Option<String>,
+    pub(crate) attempt: Vec<String>,
+    /// Whether the listener asks for keys.
+    pub(crate) wants_key: bool,
+    /// Whether who has none is turned away.
+    pub(crate) is_closed: bool,
+}
+
+impl Parts {
+    /// The row's stage in its place, with more settings of its own.
+    pub(crate) fn add(&mut self, row: &Row, more: &str) {
+        let stage = format!("{}{more}", row.stage);
+        match row.stands {
+            super::row::Stands::Above => self.above.push(stage),
+            super::row::Stands::InAttempt => self.attempt.push(stage),
+            super::row::Stands::AsCache => self.cache = Some(stage),
+        }
+        self.wants_key |= row.wants_key();
+    }
+}
+
+/// Every word in a reply, whole or streamed.
+pub(crate) fn words(reply: &Reply) -> String {
+    let mut out = String::new();
+    let mut add = |json: &Value| {
+        for pointer in [
+            "/choices/0/message/content",
+            "/choices/0/message/tool_calls/0/function/arguments",
+            "/choices/0/text",
+            "/choices/0/delta/content",
+            "/choices/0/delta/tool_calls/0/function/arguments",
+        ] {
+            out.push_str(json.pointer(pointer).and_then(Value::as_str).unwrap_or(""));
+        }
+    };
+    add(&reply.json());
+    reply.events().iter().for_each(|event| add(&serde_json::from_str(event).unwrap_or_default()));
+    out
+}

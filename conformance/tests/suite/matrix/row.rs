@@ -1,0 +1,295 @@
+//! The kinds of stages, and what each is there for.
+
+use super::path::{Asks, Meets, Path, Place};
+
+/// A kind of stage.
+pub(crate) struct Row {
+    pub(crate) name: &'static str,
+    /// The built-in that it shows, `verb: name`; none for bodies in CEL and Rhai.
+    pub(crate) builtin: Option<&'static str>,
+    pub(crate) stage: &'static str,
+    pub(crate) stands: Stands,
+    pub(crate) proof: Proof,
+    /// Whether it reads the arguments of tool calls.
+    pub(crate) reads_arguments: bool,
+}
+
+/// Where in the pipeline it stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stands {
+    /// Above the cache and the route.
+    Above,
+    /// In the place of the cache.
+    AsCache,
+    /// In the route, once per attempt.
+    InAttempt,
+}
+
+/// What a stage is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// The request is refused with this code and no provider is called.
+    RefusesRequest(&'static str),
+    /// One request passes, the next is refused with this code.
+    Counts(&'static str),
+    /// While one request is under way, the next is refused with this code.
+    Holds(&'static str),
+    /// No provider sees the first text; each sees the second.
+    EditsRequest(Option<&'static str>, &'static str),
+    /// The client sees nothing of this text, but an error.
+    RefusesReply(&'static str),
+    /// The client sees the second text in place of the first.
+    EditsReply(&'static str, &'static str),
+    /// Each provider gets this header.
+    SetsHeader(&'static str, &'static str),
+    /// This provider gets no request.
+    RulesOut(&'static str),
+    /// The same request again is answered without a provider, if its reply ended as it should.
+    Answers,
+    /// Each request leaves a line of the log.
+    Logs,
+    /// Each request is counted.
+    Measures,
+}
+
+const ROW: Row = Row {
+    name: "",
+    builtin: None,
+    stage: "",
+    stands: Stands::Above,
+    proof: Proof::Logs,
+    reads_arguments: true,
+};
+
+pub(crate) const ROWS: &[Row] = &[
+    Row {
+        name: "key",
+        builtin: Some("guard: key"),
+        stage: "- guard: key",
+        proof: Proof::RefusesRequest("invalid-key"),
+        ..ROW
+    },
+    Row {
+        name: "rate",
+        builtin: Some("guard: rate"),
+        stage: "- guard: rate\n        with: { requests: 1/hour, per: everyone }",
+        proof: Proof::Counts("rate-limited"),
+        ..ROW
+    },
+    Row {
+        name: "concurrency",
+        builtin: Some("guard: concurrency"),
+        stage: "- guard: concurrency\n        with: { max: 1, per: everyone }",
+        proof: Proof::Holds("concurrency-exceeded"),
+        ..ROW
+    },
+    Row {
+        name: "tokens",
+        builtin: Some("guard: tokens"),
+        stage: "- guard: tokens\n        with: { max: 3 }",
+        proof: Proof::RefusesRequest("too-many-tokens"),
+        ..ROW
+    },
+    Row {
+        name: "regex on requests",
+        builtin: Some("guard: regex"),
+        stage: "- guard: regex\n        with: { deny: [secret-word], on: [request] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "regex on replies",
+        stage: "- guard: regex\n        with: { deny: [forbidden-word], on: [reply] }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        ..ROW
+    },
+    Row {
+        name: "regex that masks replies",
+        stage: "- guard: regex\n        with: { deny: [forbidden-word], on: [reply], then: mask }",
+        proof: Proof::EditsReply("forbidden-word", "[REMOVED]"),
+        ..ROW
+    },
+    Row {
+        name: "pii on requests",
+        builtin: Some("guard: pii"),
+        stage: "- guard: pii\n        with: { find: [email], then: replace, on: [request] }",
+        proof: Proof::EditsRequest(Some("bob@example.com"), "<EMAIL_1>"),
+        ..ROW
+    },
+    Row {
+        name: "pii on replies",
+        stage: "- guard: pii\n        with: { find: [email], then: mask, on: [reply] }",
+        proof: Proof::EditsReply("bob@example.com", "[EMAIL]"),
+        ..ROW
+    },
+    Row {
+        name: "CEL on requests",
+        stage: "- guard: mine\n        cel: '!request.all_text.contains(\"secret-word\")'",
+        proof: Proof::RefusesRequest("denied"),
+        ..ROW
+    },
+    Row {
+        name: "CEL on replies",
+        stage: "- guard: mine\n        cel: '!reply.text.contains(\"forbidden-word\")'\n        hold: all",
+        proof: Proof::RefusesReply("forbidden-word"),
+        reads_arguments: false,
+        ..ROW
+    },
+    Row {
+        name: "Rhai that edits requests",
+        stage: "- transform: mine\n        rhai: |\n          fn request(r) { r.set_header(\"x-mine\", \"yes\"); }",
+        proof: Proof::SetsHeader("x-mine", "yes"),
+        ..ROW
+    },
+    Row {
+        name: "Rhai that edits replies",
+        stage: "- transform: mine\n        stream: whole\n        rhai: |\n          fn reply(r) { let t = r.text; t.replace(\"forbidden-word\", \"kind-word\"); r.text = t; }",
+        proof: Proof::EditsReply("forbidden-word", "kind-word"),
+        reads_arguments: false,
+        ..ROW
+    },
+    Row {
+        name: "Rhai that edits events",
+        stage: "- transform: mine\n        rhai: |\n          fn reply(r) { r.text = r.text + \" by mine\"; }\n          fn event(e) { if e.text.contains(\"eed\") { e.text = e.text + \" by mine\"; } }",
+        proof: Proof::EditsReply("nothing of the kind", " by mine"),
+        reads_arguments: false,
+        ..ROW
+    },
+    Row {
+        name: "headers",
+        builtin: Some("transform: headers"),
+        stage: "- transform: headers\n        with: { request: { set: { x-mine: \"yes\" } } }",
+        proof: Proof::SetsHeader("x-mine", "yes"),
+        ..ROW
+    },
+    Row {
+        name: "json",
+        builtin: Some("transform: json"),
+        stage: "- transform: json\n        with: { set: { /user: marked-user } }",
+        proof: Proof::EditsRequest(None, "marked-user"),
+        ..ROW
+    },
+    Row { name: "log", builtin: Some("observe: log"), stage: "- observe: log", proof: Proof::Logs, ..ROW },
+    Row {
+        name: "metrics",
+        builtin: Some("observe: metrics"),
+        stage: "- observe: metrics",
+        proof: Proof::Measures,
+        ..ROW
+    },
+    Row {
+        name: "exact cache",
+        builtin: Some("cache: exact"),
+        stage: "- cache: exact\n        with: { per: everyone }",
+        stands: Stands::AsCache,
+        proof: Proof::Answers,
+        ..ROW
+    },
+    Row {
+        name: "semantic cache",
+        builtin: Some("cache: semantic"),
+        stage: "- cache: semantic\n        with: { per: everyone }",
+        stands: Stands::AsCache,
+        proof: Proof::Answers,
+        ..ROW
+    },
+    Row {
+        name: "CEL for each attempt",
+        stage: "- guard: mine\n        cel: attempt.provider.name != \"a\"",
+        stands: Stands::InAttempt,
+        proof: Proof::RulesOut("a"),
+        ..ROW
+    },
+    Row {
+        name: "Rhai for each attempt",
+        stage: "- guard: mine\n        rhai: |\n          fn attempt(a) { if a.provider == \"a\" { a.rule_out(\"not there\"); } }",
+        stands: Stands::InAttempt,
+        proof: Proof::RulesOut("a"),
+        ..ROW
+    },
+    Row {
+        name: "Rhai that edits each attempt",
+        stage: "- transform: mine\n        rhai: |\n          fn attempt(a) { a.set_header(\"x-mine\", \"yes\"); }",
+        stands: Stands::InAttempt,
+        proof: Proof::SetsHeader("x-mine", "yes"),
+        ..ROW
+    },
+    Row {
+        name: "headers for each attempt",
+        stage: "- transform: headers\n        with: { request: { set: { x-mine: \"yes\" } } }",
+        stands: Stands::InAttempt,
+        proof: Proof::SetsHeader("x-mine", "yes"),
+        ..ROW
+    },
+    Row {
+        name: "pii for each attempt",
+        stage: "- guard: pii\n        with: { find: [email], then: replace, on: [request] }",
+        stands: Stands::InAttempt,
+        proof: Proof::EditsRequest(Some("bob@example.com"), "<EMAIL_1>"),
+        ..ROW
+    },
+];
+
+/// Built-ins whose work is to be a path: shown by the paths themselves.
+pub(crate) const ELSEWHERE: &[&str] = &["route: requested", "route: weighted", "route: fallback"];
+
+impl Row {
+    pub(crate) fn wants_key(&self) -> bool {
+        self.builtin == Some("guard: key")
+    }
+
+    /// Whether it acts on requests alone, so that what it does to a reply from a cache cannot be seen.
+    pub(crate) fn edits_requests(&self) -> bool {
+        matches!(self.proof, Proof::EditsRequest(..) | Proof::SetsHeader(..))
+    }
+
+    pub(crate) fn needs_models(&self) -> bool {
+        self.builtin == Some("cache: semantic")
+    }
+
+    /// What its trace says where it is in shadow; none where that depends on more.
+    pub(crate) fn would(&self, path: Path) -> Option<&'static str> {
+        match self.proof {
+            Proof::RefusesRequest(_) | Proof::RulesOut(_) => Some("denied"),
+            Proof::EditsRequest(..) | Proof::SetsHeader(..) => Some("edited"),
+            Proof::RefusesReply(_) if !path.fails() => Some("denied"),
+            Proof::EditsReply(..) if !path.fails() => Some("edited"),
+            Proof::Counts(_) if !path.is_hit() => Some("passed"),
+            Proof::Holds(_) => Some("passed"),
+            _ => None,
+        }
+    }
+
+    /// Why it does not fit a path.
+    pub(crate) fn unfit(&self, path: Path) -> Option<&'static str> {
+        let replies = matches!(self.proof, Proof::EditsReply(..) | Proof::RefusesReply(_));
+        if replies && path.asks == Asks::Embedding {
+            return Some("an embedding has no words");
+        }
+        if replies && path.asks == Asks::Tool && !self.reads_arguments {
+            return Some("it reads the reply's words, and says so");
+        }
+        if matches!(self.proof, Proof::EditsReply(..))
+            && path.fails()
+            && self.stage.starts_with("- transform")
+        {
+            return Some("a transform edits replies; an error is none, and guards are for that");
+        }
+        match self.stands {
+            Stands::Above => None,
+            Stands::AsCache if path.is_hit() => Some("it is this path itself"),
+            Stands::InAttempt if path.is_hit() => Some("a reply from a cache takes no attempt"),
+            Stands::AsCache | Stands::InAttempt if path.place == Place::Frame => {
+                Some("the frame is around it in any case")
+            }
+            Stands::AsCache if self.needs_models() && path.asks != Asks::Chat => {
+                Some("it takes chats, and says that it steps aside")
+            }
+            // Another target is not as sick as the first.
+            Stands::InAttempt if self.proof == Proof::RulesOut("a") && path.meets == Meets::Fallback => {
+                Some("the first target is ruled out already")
+            }
+            Stands::AsCache | Stands::InAttempt => None,
+        }
+    }
+}
