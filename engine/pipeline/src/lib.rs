@@ -33,7 +33,7 @@ mod view;
 mod windows;
 
 pub use clock::{Clock, SystemClock};
-pub use compile::{Secrets, Workshop, compile};
+pub use compile::{SERVED, Secrets, Workshop, compile};
 pub use exchange::{CacheSaid, Exchange, Refusal};
 pub use gateway::{Gateway, NoSink, Sink};
 pub use handle::handle;

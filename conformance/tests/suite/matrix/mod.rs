@@ -12,9 +12,9 @@ use crate::tls::Authority;
 use crate::two;
 use path::{Comes, Goes, PATHS, Parts, Path, words};
 use row::{ELSEWHERE, Proof, ROWS, Row, Stands};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::net::SocketAddr;
-use weir_conformance::harness::{Gateway, Provider, Reply, Set, eventually, request};
+use weir_conformance::harness::{Gateway, Provider, Reply, Set, entry, eventually, request};
 use weir_conformance::upstream::CallRecord;
 
 /// What all cells share.
@@ -119,6 +119,18 @@ fn cell(bench: &Bench, row: &Row, path: Path, is_there: bool) -> Result<(), Stri
         let again = if row.proof == Proof::Answers && path.fails() { path.script() } else { Vec::new() };
         provider.answers(again);
     }
+    if let Proof::Holds(_) = row.proof {
+        return std::thread::scope(|scope| {
+            provider.answers(vec![entry(json!({ "reply": "late", "delay": "60s" }))]);
+            scope.spawn(|| send(&gateway, path.another(), None));
+            eventually("the call under way", || (provider.seen().calls.len() == 1).then_some(()));
+            provider.answers(Vec::new());
+            let held = send(&gateway, path, None)
+                .and_then(|reply| judge(row, path, &gateway, &reply, &provider.seen().calls));
+            gateway.signal("KILL");
+            held
+        });
+    }
     let reply = send(&gateway, path, None)?;
     let refuses = matches!(row.proof, Proof::RefusesRequest(_) | Proof::Counts(_) | Proof::RefusesReply(_));
     if path.is_hit() && !refuses {
@@ -137,7 +149,7 @@ fn judge(
     let all = format!("{}\n{}", words(reply), reply.text());
     let called = || check(!calls.is_empty(), "no provider was called", reply);
     match row.proof {
-        Proof::RefusesRequest(code) | Proof::Counts(code) => {
+        Proof::RefusesRequest(code) | Proof::Counts(code) | Proof::Holds(code) => {
             let refused = reply.code() == code && reply.status() >= 400;
             check(refused, &format!("it should be refused with {code}"), reply)?;
             let calls = if path.is_hit() && row.wants_key() { 0 } else { calls.len() };
@@ -225,6 +237,7 @@ macro_rules! rows {
 rows! {
     no_way_round_key = "key",
     no_way_round_rate = "rate",
+    no_way_round_concurrency = "concurrency",
     no_way_round_tokens = "tokens",
     no_way_round_regex_on_requests = "regex on requests",
     no_way_round_regex_on_replies = "regex on replies",
@@ -376,7 +389,7 @@ fn every_path_has_its_cells_and_every_operation_its_paths() {
     for path in PATHS {
         for (what, has) in [
             ("refuses requests", (|row| matches!(row.proof, Proof::RefusesRequest(_))) as fn(&&Row) -> bool),
-            ("counts requests", |row| matches!(row.proof, Proof::Counts(_))),
+            ("counts requests", |row| matches!(row.proof, Proof::Counts(_) | Proof::Holds(_))),
             ("edits requests", |row| matches!(row.proof, Proof::EditsRequest(..))),
             ("is seen by observers", |row| matches!(row.proof, Proof::Logs | Proof::Measures)),
         ] {
@@ -388,12 +401,8 @@ fn every_path_has_its_cells_and_every_operation_its_paths() {
         let fits = replies.filter(|row| row.unfit(*path).is_none()).count();
         assert!(fits > 0 || path.asks == path::Asks::Embedding, "no guard of replies takes {:?}", path.name);
     }
-    for operation in weir_message::Operation::ALL {
-        // What can be sent to a provider can be a way round. Lists of models are answered here.
-        let is_sent = weir_dialect::upstream_path(weir_message::Dialect::OpenAi, *operation).is_some();
-        if is_sent && *operation != weir_message::Operation::Model {
-            let taken = PATHS.iter().any(|path| path.operation() == *operation);
-            assert!(taken, "no path of the matrix asks for {operation}");
-        }
+    for operation in weir_pipeline::SERVED {
+        let taken = PATHS.iter().any(|path| path.operation() == *operation);
+        assert!(taken, "no path of the matrix asks for {operation}");
     }
 }

@@ -207,5 +207,5 @@ fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
 }
 
 /// The operations that this version takes.
-pub(crate) const SERVED: &[Operation] =
+pub const SERVED: &[Operation] =
     &[Operation::Chat, Operation::Count, Operation::Completion, Operation::Embedding, Operation::Rerank];
