@@ -4,6 +4,7 @@ use super::eventually;
 use super::provider::beside;
 use super::wire::{Reply, Wire, get, post};
 use serde_json::Value;
+use std::hash::{BuildHasher, Hasher, RandomState};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -92,8 +93,16 @@ pub fn free_port() -> SocketAddr {
     address_of(&listening())
 }
 
+/// A free port below those that the system gives to connections, so that none of them takes it before the gateway does.
 fn listening() -> TcpListener {
-    TcpListener::bind("127.0.0.1:0").expect("a free port")
+    for _ in 0..1_000 {
+        let chance = RandomState::new().build_hasher().finish();
+        let port = 10_000 + u16::try_from(chance % 22_000).unwrap_or(0);
+        if let Ok(listener) = TcpListener::bind(("127.0.0.1", port)) {
+            return listener;
+        }
+    }
+    panic!("no free port");
 }
 
 fn address_of(listener: &TcpListener) -> SocketAddr {
