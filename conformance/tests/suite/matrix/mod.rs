@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use std::net::SocketAddr;
 use weir_conformance::harness::{Gateway, Provider, Reply, Set, entry, eventually, request};
 use weir_conformance::upstream::CallRecord;
+use weir_message::Operation;
 
 /// What all cells share.
 struct Bench {
@@ -402,8 +403,8 @@ fn every_path_has_its_cells_and_every_operation_its_paths() {
         assert!(fits > 0 || path.asks == path::Asks::Embedding, "no guard of replies takes {:?}", path.name);
     }
     for operation in weir_pipeline::SERVED {
-        // Only clients of other dialects count tokens; no provider of OpenAI's can be asked.
-        let is_foreign = *operation == weir_message::Operation::Count;
+        // Asked for in other dialects only.
+        let is_foreign = matches!(operation, Operation::Count | Operation::Rerank);
         let taken = is_foreign || PATHS.iter().any(|path| path.operation() == *operation);
         assert!(taken, "no path of the matrix asks for {operation}");
     }
