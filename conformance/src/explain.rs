@@ -99,7 +99,7 @@ pub async fn explain(plan: &Arc<Plan>, client: &ClientRequest, options: ExplainO
         revision: plan.revision().to_string(),
         status: came.client.status,
         body: came.client.body.clone(),
-        trace: sink.take().map_or_else(|| came.blank_trace(), |(trace, _)| trace),
+        trace: sink.take().map_or_else(|| came.blank_trace(), |ended| ended.trace),
         calls: calls.collect(),
         is_live,
     }

@@ -8,6 +8,7 @@
 pub mod case;
 mod client;
 mod clock;
+mod counts;
 mod coverage;
 mod explain;
 pub mod harness;

@@ -1,11 +1,12 @@
 //! What came of one request of a case, and whether it is what the case expects.
 
 use crate::case::{ClientRequest, Step};
+use crate::counts::Counts;
 use crate::report::Failure;
 use bytes::Bytes;
 use http::HeaderMap;
 use weir_message::{Money, Operation, Outcome, Reply, Request, Trace, Usage};
-use weir_script::{Client, Ledger, Services, UpstreamCall, View};
+use weir_script::{Client, Counters, Ledger, Services, UpstreamCall, View};
 
 /// What came of one request, however it was sent.
 pub(crate) struct Came {
@@ -21,6 +22,8 @@ pub(crate) struct Came {
     pub upstream: Vec<UpstreamCall>,
     /// What was booked; `None` where it cannot be seen.
     pub ledger: Option<Ledger>,
+    /// What limits had left and callers had spent; `None` where it cannot be seen.
+    pub counts: Option<Counts>,
     /// The revision that served it.
     pub revision: String,
     /// When it was sent, in nanoseconds since 1970 UTC.
@@ -64,6 +67,7 @@ impl Came {
             trace: None,
             upstream: Vec::new(),
             ledger: None,
+            counts: None,
             revision,
             now: 0,
             problems: Vec::new(),
@@ -105,6 +109,7 @@ impl Came {
             client: Some(&self.client),
             upstream: &self.upstream,
             ledger: self.ledger.as_ref(),
+            counters: self.counts.as_ref().map(|counts| counts as &dyn Counters),
             ..View::new(&self.request, &self.revision, self.now)
         };
         for expectation in &step.expect {

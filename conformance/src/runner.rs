@@ -2,6 +2,7 @@
 
 use crate::case::{self, Case, Cases, ClientRequest, Step};
 use crate::clock::{VirtualClock, drive};
+use crate::counts::Counts;
 use crate::coverage::Tally;
 use crate::outcome::{Came, sent};
 use crate::report::{CaseReport, Failure, FileReport, Outcome, Report};
@@ -115,13 +116,21 @@ fn run_file(file: &Path, options: &Options<'_>, tally: &mut Tally) -> Option<Fil
 
 /// Keeps the record of the request that ended last.
 #[derive(Default)]
-pub(crate) struct LastEnded(Mutex<Option<(Trace, Ledger)>>);
+pub(crate) struct LastEnded(Mutex<Option<Ended>>);
+
+/// The record of a request.
+pub(crate) struct Ended {
+    pub trace: Trace,
+    pub ledger: Ledger,
+    pub counts: Counts,
+}
 
 impl Sink for LastEnded {
     fn ended(&self, exchange: &mut Exchange) {
         let ledger = Ledger { usage: exchange.usage, cost: exchange.cost };
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) =
-            Some((std::mem::take(&mut exchange.trace), ledger));
+        let counts = Counts::of(exchange);
+        let ended = Ended { trace: std::mem::take(&mut exchange.trace), ledger, counts };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 
     fn waits_for_shadows(&self) -> bool {
@@ -131,7 +140,7 @@ impl Sink for LastEnded {
 }
 
 impl LastEnded {
-    pub(crate) fn take(&self) -> Option<(Trace, Ledger)> {
+    pub(crate) fn take(&self) -> Option<Ended> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
@@ -197,12 +206,17 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
             came.now = now;
             came.revision = plan.revision().to_string();
             let ended = sink.take();
-            if let Some((trace, _)) = &ended {
-                tally.add(set, trace);
+            if let Some(ended) = &ended {
+                tally.add(set, &ended.trace);
             }
-            let (trace, ledger) = ended.unwrap_or_else(|| (came.blank_trace(), Came::no_ledger()));
-            came.trace = Some(trace);
-            came.ledger = Some(ledger);
+            let ended = ended.unwrap_or_else(|| Ended {
+                trace: came.blank_trace(),
+                ledger: Came::no_ledger(),
+                counts: Counts::default(),
+            });
+            came.trace = Some(ended.trace);
+            came.ledger = Some(ended.ledger);
+            came.counts = Some(ended.counts);
             let (failures, _) = came.judge(step, &place(case, index, n), &**plan.services(), &|_| true);
             report.failures.extend::<Vec<Failure>>(failures);
         }

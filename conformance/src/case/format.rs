@@ -94,7 +94,7 @@ pub struct RequestSpec {
     /// Headers.
     #[serde(default)]
     pub headers: BTreeMap<String, String>,
-    /// The client's key, sent as `authorization: Bearer …`.
+    /// Who calls: the name of a key of the set, or a key itself. Sent as `authorization: Bearer …`.
     pub key: Option<String>,
     /// The body as it is, instead of the fields.
     pub raw_body: Option<String>,

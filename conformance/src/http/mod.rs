@@ -107,7 +107,9 @@ fn reads_clock(policy: &Path) -> bool {
 /// Whether what an expectation reads can be seen over HTTP.
 fn sees(expression: &Expression) -> bool {
     let reads = expression.reads();
-    ![Reads::TOKENS, Reads::CALLER, Reads::LIMITS, Reads::NOW].iter().any(|hidden| reads.meets(*hidden))
+    ![Reads::TOKENS, Reads::CALLER, Reads::LIMITS, Reads::SPENT, Reads::NOW]
+        .iter()
+        .any(|hidden| reads.meets(*hidden))
 }
 
 fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
@@ -128,8 +130,8 @@ fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
         return report;
     }
     let set = Set::new(Some(provider.address));
-    let variables = match relocate::relocate(policy, &set) {
-        Ok(variables) => variables,
+    let relocate::Relocated { variables, keys } = match relocate::relocate(policy, &set) {
+        Ok(relocated) => relocated,
         Err(why) => {
             report.outcome = Outcome::Error;
             report.reason = Some(why);
@@ -141,6 +143,13 @@ fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
     let gateway = Gateway::start_with(set, &[], &variables);
     let mut n = 0;
     for (index, step) in case.steps.iter().enumerate() {
+        let mut step = step.clone();
+        if let Err(name) = show_key(&mut step.request, &keys) {
+            report.outcome = Outcome::Skip;
+            report.reason = Some(format!("only the hash of the key `{name}` is known"));
+            return report;
+        }
+        let step = &step;
         std::thread::sleep(step.wait);
         for _ in 0..step.repeat {
             n += 1;
@@ -244,6 +253,18 @@ fn settled(provider: &Provider) -> Record {
         let record = provider.seen();
         record.calls.iter().all(|call| call.is_finished || call.gone_at.is_some()).then_some(record)
     })
+}
+
+/// Where a request names a key of the set, it shows the key itself. An error names the one that is not known.
+fn show_key(request: &mut ClientRequest, keys: &[(String, Option<String>)]) -> Result<(), String> {
+    let shown = request.headers.get(http::header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let named = shown.and_then(|shown| shown.strip_prefix("Bearer "));
+    let Some((name, key)) = keys.iter().find(|(name, _)| Some(name.as_str()) == named) else { return Ok(()) };
+    let key = key.as_ref().ok_or_else(|| name.clone())?;
+    if let Ok(value) = HeaderValue::from_str(&format!("Bearer {key}")) {
+        request.headers.insert(http::header::AUTHORIZATION, value);
+    }
+    Ok(())
 }
 
 fn bytes_of(request: &ClientRequest) -> Vec<u8> {

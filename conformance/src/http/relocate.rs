@@ -8,13 +8,22 @@ use std::path::Path;
 use weir_diagnostic::{Diagnostics, SourceId};
 use weir_policy::Node;
 
-/// Copies the set in `policy` to `set`'s folder. Gives the variables that its secrets need.
-pub(super) fn relocate(policy: &Path, set: &Set) -> Result<Vec<(String, String)>, String> {
-    let mut variables = Vec::new();
+/// What a copied set needs to be known of.
+#[derive(Default)]
+pub(super) struct Relocated {
+    /// The variables that its secrets refer to, and what they are to hold.
+    pub variables: Vec<(String, String)>,
+    /// The keys of callers by name, and what they show; `None` where only a hash is known.
+    pub keys: Vec<(String, Option<String>)>,
+}
+
+/// Copies the set in `policy` to `set`'s folder.
+pub(super) fn relocate(policy: &Path, set: &Set) -> Result<Relocated, String> {
+    let mut relocated = Relocated::default();
     let mut first = true;
-    copy(policy, &set.path(), set, &mut first, &mut variables)
+    copy(policy, &set.path(), set, &mut first, &mut relocated)
         .map_err(|error| format!("{}: {error}", policy.display()))?;
-    Ok(variables)
+    Ok(relocated)
 }
 
 fn copy(
@@ -22,7 +31,7 @@ fn copy(
     to: &Path,
     set: &Set,
     first: &mut bool,
-    variables: &mut Vec<(String, String)>,
+    relocated: &mut Relocated,
 ) -> std::io::Result<()> {
     std::fs::create_dir_all(to)?;
     let mut entries: Vec<_> = std::fs::read_dir(from)?.collect::<Result<_, _>>()?;
@@ -35,10 +44,11 @@ fn copy(
             continue;
         }
         if path.is_dir() {
-            copy(&path, &place, set, first, variables)?;
+            copy(&path, &place, set, first, relocated)?;
         } else if name.ends_with(".yaml") || name.ends_with(".yml") {
             let text = std::fs::read_to_string(&path)?;
-            secrets(&text, variables);
+            secrets(&text, &mut relocated.variables);
+            keys(&text, &mut relocated.keys);
             std::fs::write(&place, moved(&text, set, first))?;
         } else {
             std::fs::copy(&path, &place)?;
@@ -52,8 +62,26 @@ fn secrets(text: &str, variables: &mut Vec<(String, String)>) {
     let Ok(pattern) = Regex::new(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}") else { return };
     for found in pattern.captures_iter(text) {
         if let Some(name) = found.get(1) {
-            variables.push((name.as_str().to_owned(), format!("secret-of-{}", name.as_str().to_lowercase())));
+            variables.push((name.as_str().to_owned(), value_of(name.as_str())));
         }
+    }
+}
+
+/// What a variable that a secret refers to holds.
+fn value_of(variable: &str) -> String {
+    format!("secret-of-{}", variable.to_lowercase())
+}
+
+/// Notes the keys of callers that a text declares.
+fn keys(text: &str, keys: &mut Vec<(String, Option<String>)>) {
+    let Some(node) = weir_policy::read(SourceId(0), text, &mut Diagnostics::new()) else { return };
+    for (name, key) in node.get("keys").map(Node::entries).unwrap_or_default() {
+        let secret = key.get("secret").map(|secret| secret.to_json());
+        let variable = secret
+            .as_ref()
+            .and_then(Value::as_str)
+            .and_then(|secret| secret.strip_prefix("${env:").and_then(|rest| rest.strip_suffix('}')));
+        keys.push((name.name.to_string(), variable.map(value_of)));
     }
 }
 

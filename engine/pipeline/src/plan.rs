@@ -29,6 +29,8 @@ pub struct Plan {
     pub(crate) is_open: bool,
     /// When targets are left alone.
     pub(crate) breaker: BreakerSettings,
+    /// Whether an expression reads what callers spent today, so that it is booked.
+    pub(crate) reads_spent: bool,
     pub(crate) no_params: Arc<serde_json::Value>,
     pub(crate) no_name: Arc<str>,
 }
@@ -49,6 +51,13 @@ pub(crate) struct Pipeline {
     pub deadline: Option<Duration>,
     /// The trace of a request that reached no stage: the steps, then those of the route's `attempt:`.
     pub blank: Vec<StageTrace>,
+}
+
+impl Pipeline {
+    /// The steps, and those of `attempt:`.
+    pub(crate) fn all_steps(&self) -> impl Iterator<Item = &Step> {
+        self.steps.iter().chain(self.steps.iter().flat_map(|step| &step.attempt))
+    }
 }
 
 /// A stage in its place.

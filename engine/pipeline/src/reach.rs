@@ -3,7 +3,7 @@
 use crate::Streaming;
 use crate::compile::SERVED;
 use crate::plan::Step;
-use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span};
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 use weir_message::{Mode, Operation, Verb};
 use weir_policy::{PipelineDecl, StageDecl};
 use weir_script::{CelValue, Expression};
@@ -46,6 +46,29 @@ impl Taken {
                 self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
             }
         }
+    }
+}
+
+/// Checks the stages that expressions of a pipeline name in `limits.stage("…")`.
+pub(crate) fn limits(names: &[(String, Span)], steps: &[Step], found: &mut Diagnostics) {
+    let all = || steps.iter().chain(steps.iter().flat_map(|step| &step.attempt));
+    let limiting = || all().filter(|step| step.declares.limits).map(|step| &*step.name);
+    for (name, place) in names {
+        if limiting().any(|one| one == name) {
+            continue;
+        }
+        let message = match all().any(|step| *step.name == **name) {
+            true => format!("the stage `{name}` limits nothing"),
+            false => format!("no stage of this pipeline is called `{name}`"),
+        };
+        let help = match nearest(name, limiting()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None => match limiting().map(|one| format!("`{one}`")).collect::<Vec<_>>() {
+                none if none.is_empty() => "add a `guard: rate` to the pipeline or to a frame".to_owned(),
+                some => format!("the stages that limit are {}", some.join(", ")),
+            },
+        };
+        found.push(Diagnostic::new(Code::UnknownName, message).at(*place).help(help));
     }
 }
 

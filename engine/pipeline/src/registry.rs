@@ -30,6 +30,8 @@ pub struct Workbench<'a> {
     pub state: &'a Arc<State>,
     /// What expressions call.
     pub services: &'a Arc<dyn Services>,
+    /// The stages that expressions name in `limits.stage("…")`, and where.
+    pub limit_names: &'a mut Vec<(String, Span)>,
     /// What secrets in settings resolve to; `None` where they are not needed (`check`, `test`).
     pub secret: &'a dyn Fn(&weir_policy::Secret) -> Option<weir_policy::SecretValue>,
 }
@@ -46,7 +48,10 @@ impl Workbench<'_> {
     /// An expression for a hook.
     pub fn expression(&mut self, text: &Embedded, hook: HookKind, expect: Expect) -> Option<Expression> {
         match Expression::compile(text, hook, expect, self.params) {
-            Ok(expression) => Some(expression),
+            Ok(expression) => {
+                self.limit_names.extend_from_slice(expression.limit_names());
+                Some(expression)
+            }
             Err(found) => {
                 self.diagnostics.extend(found);
                 None

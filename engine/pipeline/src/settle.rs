@@ -1,7 +1,7 @@
 //! Booking what an attempt cost.
 
-use crate::Exchange;
 use crate::run::Run;
+use crate::{Exchange, view};
 use weir_message::{Cause, Usage};
 
 impl Run {
@@ -22,6 +22,10 @@ impl Run {
         self.x.usage += usage;
         if let Some(cost) = cost {
             self.x.cost += cost;
+        }
+        if self.x.plan.reads_spent {
+            let caller = self.x.request.caller.as_deref();
+            self.x.gateway.state.ledger.book(view::day(&self.x), caller, &usage, cost);
         }
     }
 }

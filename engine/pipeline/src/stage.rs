@@ -6,6 +6,8 @@ use std::any::Any;
 use std::ops::BitOr;
 use std::time::Duration;
 use weir_message::{Denial, Operation, Reply};
+use weir_script::StageLimits;
+use weir_state::Space;
 
 /// How a hook ends. One vocabulary for every stage.
 #[derive(Debug)]
@@ -48,6 +50,8 @@ impl Needs {
     pub const USAGE: Needs = Needs(1 << 3);
     /// The events of a stream with their texts.
     pub const EVENTS: Needs = Needs(1 << 4);
+    /// What callers spent today.
+    pub const SPENT: Needs = Needs(1 << 5);
 
     /// Whether all of `other` is among these.
     pub fn has(self, other: Needs) -> bool {
@@ -94,6 +98,8 @@ pub struct Declares {
     pub requires_caller: bool,
     /// How long its request hook may wait for others, on top of what a hook may take where its stage sets no `timeout`.
     pub patience: Duration,
+    /// Whether it keeps counts that [`Stage::limits`] tells.
+    pub limits: bool,
 }
 
 impl Default for Declares {
@@ -107,6 +113,7 @@ impl Default for Declares {
             reads_operations: None,
             requires_caller: false,
             patience: Duration::ZERO,
+            limits: false,
         }
     }
 }
@@ -174,6 +181,14 @@ pub trait Stage: Send + Sync {
 
     /// Once, after all ends, for every `observe` stage of the pipeline, reached or not: the record of the request.
     fn record(&self, _visit: Visit<'_>) {}
+
+    /// What it has left for this request, counted in `space`; of a stage that declares that it limits.
+    ///
+    /// # Errors
+    /// Why it cannot be told.
+    fn limits(&self, _exchange: &Exchange, _space: Space) -> Result<StageLimits, String> {
+        Err("it limits nothing".to_owned())
+    }
 
     /// The chooser of targets, if this is a route.
     fn route(&self) -> Option<&dyn Route> {

@@ -589,7 +589,7 @@ async fn a_guard_of_whole_replies_judges_streams_at_their_end() {
 
 #[tokio::test]
 async fn a_guard_of_what_was_spent_judges_on_the_way_up() {
-    let stages = "      - guard: g\n        cel: spend.output < 2\n";
+    let stages = "      - guard: g\n        cel: spend.request.output < 2\n";
     let world = world(stages, vec![whole("hi")]);
     assert_eq!(world.send(false).await.0, 403, "two tokens were spent");
 }
@@ -711,7 +711,7 @@ async fn a_client_that_leaves_while_a_provider_is_asked_ends_every_stage_once() 
 async fn usage_is_booked_once_on_every_path() {
     let usage =
         "data: {\"id\":\"c\",\"choices\":[],\"usage\":{\"prompt_tokens\":1,\"completion_tokens\":2}}\n\n";
-    let reads = "      - observe: spent\n        cel: spend.output\n";
+    let reads = "      - observe: spent\n        cel: spend.request.output\n";
     let answered = format!("{reads}{}", stage("cache", "answer", "c"));
     let cases: Vec<(&str, bool, Vec<Script>, u64)> = vec![
         (reads, false, vec![whole("hi")], 2),

@@ -30,6 +30,7 @@ impl Stage for Declaring {
             }
             "chat-only" => Declares { reads_operations: Some(&[Operation::Chat]), ..Declares::default() },
             "judges" => Declares::default(),
+            "counts" => Declares { limits: true, ..Declares::default() },
             "whole" => Declares { streaming: Streaming::Whole, reads_reply: true, ..plain },
             "events" => Declares { streaming: Streaming::Events, ..plain },
             _ => plain,
@@ -39,7 +40,8 @@ impl Stage for Declaring {
 
 struct Stub;
 
-const NAMES: &[&str] = &["key", "edits", "chat-only", "judges", "whole", "events", "looks", "leads"];
+const NAMES: &[&str] =
+    &["key", "edits", "chat-only", "judges", "counts", "whole", "events", "looks", "leads"];
 
 impl Builtins for Stub {
     fn names(&self, _verb: Verb) -> Vec<&'static str> {
@@ -130,6 +132,23 @@ fn every_finding_reads_as_its_author_needs() {
         ("duplicate-key", format!("{keys}{}", stages(&["guard: judges"]))),
         ("cel-cache", stages(&["cache: mine\n        cel: request.stream"])),
         ("unknown-model", stages(&["route: mine\n        cel: '\"mm\"'"])),
+        (
+            "unknown-limit",
+            stages(&[
+                "guard: counts",
+                "guard: judges",
+                "guard: a\n        cel: limits.stage(\"cuonts\").remaining > 0",
+                "guard: b\n        when: limits.stage(\"judges\").used > 1\n        cel: request.stream",
+                "transform: c\n        when: spend.request.cost > 1.0\n        rhai: fn request(r) {}",
+            ]),
+        ),
+        (
+            "in-a-frame-of-several-pipelines",
+            format!(
+                "frames:\n  - frame: f\n    stages: [ {{ guard: mine, cel: request.modle == \"m\" }} ]\n{}  - pipeline: q\n    anonymous: true\n    stages: []\n",
+                stages(&["guard: judges\n        when: request.operation == \"chat\""]),
+            ),
+        ),
         ("bad-cel", stages(&["guard: mine\n        cel: request.modle == \"m\""])),
     ];
     for (name, sections) in cases {
@@ -148,6 +167,12 @@ fn what_is_right_says_nothing() {
         stages(&["cache: looks", "guard: judges\n        on_hit: skip"]),
         stages(&["transform: whole\n        stream: whole"]),
         stages(&["guard: judges\n        mode: shadow", "observe: looks"]),
+        stages(&["guard: counts", "guard: a\n        cel: limits.stage(\"counts\").remaining > 0"]),
+        // A stage of a frame counts for all.
+        format!(
+            "frames:\n  - frame: f\n    stages: [ {{ guard: counts }} ]\n{}",
+            stages(&["guard: a\n        cel: limits.stage(\"counts\").remaining > 0"])
+        ),
         "pipelines:\n  - pipeline: p\n    stages: [ { guard: key } ]\n".to_owned(),
         // A frame's stage may fit only some pipelines.
         format!(

@@ -5,10 +5,10 @@ use crate::budget::Budget;
 use crate::eval::Eval;
 use crate::function::{FUNCTIONS, Form, Function, named};
 use crate::function_text::Pattern;
-use crate::object::{ATTEMPT, Context, Field, ObjectDef};
+use crate::object::{ATTEMPT, Context, Field, LIMITS, ObjectDef};
 use crate::parse::{Expr, ExprKind, Name, Operator};
 use crate::reads::Reads;
-use crate::root::{HookKind, ROOTS, Root, root};
+use crate::root::{HookKind, ROOTS, ROUTED, Root, root};
 use crate::token::At;
 use crate::types::{ParamTypes, Type};
 use crate::value::{List, Map, Value};
@@ -73,13 +73,24 @@ pub(crate) struct Checker<'c> {
     /// Whether anything was read that a request decides.
     pub(crate) varies: bool,
     pub(crate) locals: Vec<(String, Type)>,
+    /// The names written out in `limits.stage("…")`.
+    pub(crate) limit_names: Vec<(String, At)>,
 }
 
 pub(crate) type Typed = (Node, Type);
 
 impl<'c> Checker<'c> {
     pub(crate) fn new(text: &'c Embedded, hook: HookKind, params: &'c ParamTypes) -> Self {
-        Self { text, hook, params, found: Vec::new(), reads: Reads::NONE, varies: false, locals: Vec::new() }
+        Self {
+            text,
+            hook,
+            params,
+            found: Vec::new(),
+            reads: Reads::NONE,
+            varies: false,
+            locals: Vec::new(),
+            limit_names: Vec::new(),
+        }
     }
 
     pub(crate) fn report(&mut self, code: Code, at: &At, message: impl Into<String>) -> &mut Diagnostic {
@@ -219,6 +230,13 @@ impl<'c> Checker<'c> {
         let (kind, ty) = match ty {
             Type::Object(def) => match def.field(&name.text) {
                 Some(field) => {
+                    if field.reads.meets(Reads::ATTEMPTS) && !ROUTED.contains(&self.hook) {
+                        let message = format!("`{}` does not exist in {}", name.text, place_of(self.hook));
+                        let hooks: Vec<&str> = ROUTED.iter().map(|hook| hook.name()).collect();
+                        let found = self.report(Code::TooEarly, &name.at, message);
+                        found.help = Some(format!("it can be read in: {}", hooks.join(", ")));
+                        return Self::lost(&at);
+                    }
                     self.reads |= field.reads;
                     (Kind::Field(Box::new(node), field), field.ty)
                 }
@@ -385,6 +403,12 @@ impl<'c> Checker<'c> {
         {
             self.report(Code::BadValue, place, message);
         }
+        if name.text == "stage"
+            && matches!(types.first(), Some(Type::Object(def)) if std::ptr::eq(*def, &LIMITS))
+            && let Some(Node { at, kind: Kind::Const(Value::Text(text)) }) = nodes.get(1)
+        {
+            self.limit_names.push((text.as_str().to_owned(), at.clone()));
+        }
         self.reads |= first.reads;
         self.varies |= first.reads != Reads::NONE;
         let ty = fitting.iter().map(|f| f.gives).reduce(Type::join).unwrap_or(Type::Any);
@@ -523,7 +547,8 @@ fn suggest<'a>(name: &str, names: impl IntoIterator<Item = &'a str>, all: &str) 
 
 fn place_of(hook: HookKind) -> String {
     match hook {
-        HookKind::Match => "`when:`".to_owned(),
+        HookKind::Match => "the `when:` of a pipeline".to_owned(),
+        HookKind::Condition => "the `when:` of a stage".to_owned(),
         HookKind::Case => "a case".to_owned(),
         other => format!("the {} hook", other.name()),
     }

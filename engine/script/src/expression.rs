@@ -15,7 +15,7 @@ use crate::value::Value;
 use crate::view::{Services, View};
 use serde_json::Value as Json;
 use std::fmt;
-use weir_diagnostic::{Code, Diagnostic, Embedded};
+use weir_diagnostic::{Code, Diagnostic, Embedded, Span};
 
 /// A checked expression. Shared by all threads; evaluating it takes no lock.
 #[derive(Debug)]
@@ -24,6 +24,7 @@ pub struct Expression {
     root: Node,
     reads: Reads,
     constant: Option<CelValue>,
+    limit_names: Vec<(String, Span)>,
 }
 
 /// The value of an expression, apart from the request it came from. Objects of the view become maps.
@@ -106,7 +107,9 @@ impl Expression {
             constant_value(&root).as_ref().map(own)
         };
         if checker.found.is_empty() {
-            Ok(Expression { text: text.clone(), root, reads: checker.reads, constant })
+            let limit_names = checker.limit_names.iter().map(|(name, place)| (name.clone(), at(place)));
+            let limit_names = limit_names.collect();
+            Ok(Expression { text: text.clone(), root, reads: checker.reads, constant, limit_names })
         } else {
             Err(checker.found)
         }
@@ -115,6 +118,11 @@ impl Expression {
     /// What it reads.
     pub fn reads(&self) -> Reads {
         self.reads
+    }
+
+    /// The stages that it names in `limits.stage("…")`, and where.
+    pub fn limit_names(&self) -> &[(String, Span)] {
+        &self.limit_names
     }
 
     /// Whether it gives the same for every request.

@@ -2,8 +2,8 @@
 
 use crate::budget::WORK;
 use crate::{
-    CelValue, Client, EventView, Expect, Expression, FaultCause, HookKind, Ledger, ParamType, ParamTypes,
-    Reads, Services, View, view_reference, view_schema,
+    CelValue, Client, Counters, EventView, Expect, Expression, FaultCause, HookKind, Ledger, Limit,
+    ParamType, ParamTypes, Payer, Reads, Services, Spent, StageLimits, View, view_reference, view_schema,
 };
 use bytestring::ByteString;
 use serde_json::json;
@@ -11,8 +11,8 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 use weir_diagnostic::{Embedded, SourceId, Sources, Span};
 use weir_message::{
-    Attempt, Body, Caller, Chat, Decision, Dialect, EventKind, Message, Mode, Operation, Outcome, Param,
-    Part, Request, Role, StageTrace, Text, Trace, Verb,
+    Attempt, Body, Caller, Chat, Decision, Dialect, EventKind, Message, Mode, Money, Operation, Outcome,
+    Param, Part, Request, Role, StageTrace, Text, Trace, Verb,
 };
 
 pub(crate) struct Counting;
@@ -298,6 +298,8 @@ fn names_every_finding_at_its_place() {
         (HookKind::Request, Expect::Bool, "request.text.lenght > 1"),
         (HookKind::Match, Expect::Bool, "reply.status == 200"),
         (HookKind::Request, Expect::Bool, "attempt.n > 1"),
+        (HookKind::Match, Expect::Bool, "limits.stage(\"rate\").remaining > 1"),
+        (HookKind::Request, Expect::Bool, "spend.request.cost > 1.0"),
         (HookKind::Reply, Expect::Bool, "client.status == 200"),
         (HookKind::Request, Expect::Bool, "request.model == 1"),
         (HookKind::Request, Expect::Bool, "request.stream + 1 == 2"),
@@ -429,8 +431,66 @@ fn events_and_attempts_are_read_where_they_exist() {
     let view = View { attempts: &attempts, event: Some(event), ..View::new(&request, "", 0) };
     let yes = |text: &str, hook| compile(text, hook).eval_bool(&view, &Counting).unwrap();
     assert!(yes("attempt.provider.region in caller.tags.regions && attempt.n == 2", HookKind::Attempt));
-    assert!(yes("attempts.all(a, a.model == \"qwen3\") && spend.cost == 0.0", HookKind::Attempt));
+    assert!(yes("attempts.all(a, a.model == \"qwen3\") && spend.request.cost == 0.0", HookKind::Attempt));
     assert!(yes("event.text == \"hi\" && event.kind == \"content\" && event.block == null", HookKind::Event));
+}
+
+/// A pipeline with one stage that limits, and a caller without a user.
+struct Counts;
+
+impl Counters for Counts {
+    fn limits(&self, stage: &str) -> Result<StageLimits, String> {
+        match stage {
+            "rate" => Ok(StageLimits {
+                requests: Some(Limit { max: 100, used: 40 }),
+                tokens: Some(Limit { max: 1000, used: 900 }),
+            }),
+            "calls" => Ok(StageLimits { requests: Some(Limit { max: 5, used: 7 }), tokens: None }),
+            _ => Err("no such stage".into()),
+        }
+    }
+
+    fn spent_today(&self, payer: Payer) -> Option<Spent> {
+        let input = match payer {
+            Payer::Key => 10,
+            Payer::User => return None,
+            Payer::Team => 20,
+            Payer::Everyone => 30,
+        };
+        Some(Spent { input, output: 1, cost: Money::from_nanos(500_000_000) })
+    }
+}
+
+#[test]
+fn reads_what_is_left_and_what_was_spent_when_asked() {
+    let request = request();
+    let view = View { counters: Some(&Counts), ..View::new(&request, "", NOW) };
+    let cases = [
+        // Of requests 60 % are left, of tokens 10 %.
+        ("limits.stage(\"rate\").remaining", "100"),
+        ("limits.stage(\"rate\").max", "1000"),
+        ("limits.stage(\"rate\").requests.remaining", "60"),
+        ("limits.stage(\"rate\").tokens.used", "900"),
+        ("limits.stage(\"calls\").remaining", "0"),
+        ("limits.stage(\"calls\").tokens == null", "true"),
+        ("limits.stage(request.model).used", "Missing"),
+        ("spend.today.key.total", "11"),
+        ("spend.today.team.input + spend.today.everyone.input", "50"),
+        ("spend.today.team.cost < 1.0", "true"),
+        ("spend.today.user.cost < 1.0", "Null"),
+        ("spend.today.user == null", "true"),
+    ];
+    for (text, want) in cases {
+        let got = match compile(text, HookKind::Condition).eval(&view, &Counting) {
+            Ok(value) => value.to_string(),
+            Err(fault) => format!("{:?}", fault.cause),
+        };
+        assert_eq!(got, want, "{text}");
+    }
+    let reads = compile("spend.today.key.cost > 1.0", HookKind::Request).reads();
+    assert_eq!(reads, Reads::SPENT);
+    let named = compile("limits.stage(\"rate\").used > limits.stage(request.model).used", HookKind::Reply);
+    assert_eq!(named.limit_names().iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["rate"]);
 }
 
 #[test]

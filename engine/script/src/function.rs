@@ -1,7 +1,7 @@
 //! The functions of expressions: one table that the checker, the evaluator and the reference share.
 
 use crate::fault::{FaultCause, Trouble};
-use crate::object::{Context, LIMIT, LIMITS, Object, STAGE, TRACE};
+use crate::object::{Context, LIMITS, Object, STAGE, STAGE_LIMITS, TRACE};
 use crate::reads::Reads;
 use crate::types::Type;
 use crate::value::{List, Value};
@@ -343,9 +343,9 @@ pub(crate) static FUNCTIONS: &[Function] = &[
         "stage",
         Method,
         &[Of(&LIMITS), Str],
-        Of(&LIMIT),
+        Of(&STAGE_LIMITS),
         stage,
-        "The counter of the stage of this name; a fault if there is none.",
+        "What the stage of this name has left: `limits.stage(\"rate\").remaining`. A name written out must be that of a stage of the pipeline that limits.",
     ),
 ];
 
@@ -456,8 +456,11 @@ fn stage<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
         [Value::Object(Object::Trace(trace)), Value::Text(name)] => {
             trace.stage(name.as_str()).map(|stage| Value::Object(Object::Stage(stage)))
         }
-        [Value::Object(Object::Limits(limits)), Value::Text(name)] => {
-            limits.limit(name.as_str()).map(|limit| Value::Object(Object::Limit(limit)))
+        [Value::Object(Object::Limits(counters)), Value::Text(name)] => {
+            let limits = counters.limits(name.as_str());
+            return limits
+                .map(|limits| Value::Object(Object::StageLimits(limits)))
+                .map_err(|reason| Trouble::new(FaultCause::Missing, reason));
         }
         _ => return wrong("stage", args),
     };

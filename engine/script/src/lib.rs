@@ -43,4 +43,7 @@ pub use reference::{view_reference, view_schema};
 pub use root::HookKind;
 pub use script::{Hooks, Script, ScriptFault, ScriptLimits, ScriptOutcome, ScriptRun, ScriptVerdict};
 pub use types::{Expect, ParamType, ParamTypes};
-pub use view::{Client, ClientError, Counters, EventView, Ledger, Limit, Services, UpstreamCall, View};
+pub use view::{
+    Client, ClientError, Counters, EventView, Ledger, Limit, Payer, Services, Spent, StageLimits,
+    UpstreamCall, View,
+};

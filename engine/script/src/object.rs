@@ -6,12 +6,15 @@ use crate::budget::Budget;
 use crate::reads::Reads;
 use crate::types::Type;
 use crate::value::{List, Map, Value};
-use crate::view::{Client, ClientError, EventView, Ledger, Services, UpstreamCall, View};
+use crate::view::{
+    Client, ClientError, Counters, EventView, Ledger, Limit, Payer, Services, Spent, StageLimits,
+    UpstreamCall, View,
+};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use weir_message::{
-    Attempt, Body, Caller, Choice, Finish, Message, Money, Part, Reply, Request, StageTrace, Tool, ToolCall,
-    Trace, Usage,
+    Attempt, Body, Caller, Choice, Finish, Message, Part, Reply, Request, StageTrace, Tool, ToolCall, Trace,
+    Usage,
 };
 
 /// What readers may use.
@@ -206,12 +209,24 @@ objects! {
         total: Type::Int, NONE, "Input and output together." => Value::uint_as_int(u.total());
         counted: Type::Bool, NONE, "Whether Weir counted them because the provider did not say." => Value::Bool(u.counted);
     }
-    /// What this request has spent so far, over all attempts.
+    /// What was spent: by this request, and today. A day is one of UTC, and counts from when the gateway started.
     SPEND Spend(attempts: &'a [Attempt]), cx = "spend" {
-        input: Type::Int, NONE, "Input tokens." => sum(attempts, |u| u.input);
-        output: Type::Int, NONE, "Output tokens." => sum(attempts, |u| u.output);
-        total: Type::Int, NONE, "Input and output tokens." => sum(attempts, |u| u.total());
-        cost: Type::Double, NONE, "Dollars." => Value::Double(attempts.iter().filter_map(|a| a.cost).fold(Money::ZERO, |a, b| a + b).dollars());
+        request: Type::Object(&SPENT), Reads::ATTEMPTS.and(Reads::USAGE), "What this request has spent so far, over all attempts." => Value::Object(Object::Spent(spent(attempts)));
+        today: Type::Object(&TODAY), Reads::SPENT, "What was spent today, by requests that ended." => Value::opt(cx.view.counters, |counters| Value::Object(Object::Today(counters)));
+    }
+    /// What was spent today, by whom: `spend.today.team.cost`.
+    TODAY Today(c: &'a dyn Counters), cx = "today" {
+        key: Type::Object(&SPENT), NONE, "By the caller's key; null if there is none." => today(c, Payer::Key);
+        user: Type::Object(&SPENT), NONE, "By the caller's user; null if not known." => today(c, Payer::User);
+        team: Type::Object(&SPENT), NONE, "By the caller's team; null if there is none." => today(c, Payer::Team);
+        everyone: Type::Object(&SPENT), NONE, "By all callers." => today(c, Payer::Everyone);
+    }
+    /// Tokens and money.
+    SPENT Spent(s: Spent), cx = "spent" {
+        input: Type::Int, NONE, "Input tokens." => Value::uint_as_int(s.input);
+        output: Type::Int, NONE, "Output tokens." => Value::uint_as_int(s.output);
+        total: Type::Int, NONE, "Input and output tokens." => Value::uint_as_int(s.input.saturating_add(s.output));
+        cost: Type::Double, NONE, "Dollars, as far as priced." => Value::Double(s.cost.dollars());
     }
     /// A whole reply.
     REPLY Reply(r: &'a Reply), cx = "reply" {
@@ -289,19 +304,27 @@ objects! {
         usage: Type::Object(&USAGE), NONE, "Tokens." => Value::Object(Object::Usage(&l.usage));
         cost: Type::Double, NONE, "Dollars." => Value::Double(l.cost.dollars());
     }
-    /// One counter of a limit.
-    LIMIT Limit(l: crate::view::Limit), cx = "limit" {
+    /// One count of a limit.
+    LIMIT Limit(l: Limit), cx = "limit" {
         max: Type::Int, NONE, "What may be used in the window." => Value::uint_as_int(l.max);
         used: Type::Int, NONE, "What is used." => Value::uint_as_int(l.used);
-        remaining: Type::Int, NONE, "What is left." => Value::uint_as_int(l.max.saturating_sub(l.used));
+        remaining: Type::Int, NONE, "What is left." => Value::uint_as_int(l.remaining());
     }
-    /// The counters of limits, by the name of the stage that keeps them: `limits.stage("rate").remaining`.
-    LIMITS Limits(_l: &'a dyn crate::view::Counters), cx = "limits" {
-        known: Type::Bool, NONE, "Whether any counters are kept here." => Value::Bool(true);
+    /// What a stage that limits has left for this request. `max`, `used` and `remaining` are those of the limit with least left in proportion.
+    STAGE_LIMITS StageLimits(l: StageLimits), cx = "stage limits" {
+        max: Type::Int, NONE, "What may be used in the window." => Value::uint_as_int(l.tightest().max);
+        used: Type::Int, NONE, "What is used." => Value::uint_as_int(l.tightest().used);
+        remaining: Type::Int, NONE, "What is left." => Value::uint_as_int(l.tightest().remaining());
+        requests: Type::Object(&LIMIT), NONE, "Of its limits of requests the tightest; null if it has none." => Value::opt(l.requests, |l| Value::Object(Object::Limit(l)));
+        tokens: Type::Object(&LIMIT), NONE, "Of its limits of tokens the tightest; null if it has none." => Value::opt(l.tokens, |l| Value::Object(Object::Limit(l)));
+    }
+    /// What is left of limits, by the name of the stage that keeps them: `limits.stage("rate").remaining`.
+    LIMITS Limits(_l: &'a dyn Counters), cx = "limits" {
+        known: Type::Bool, NONE, "Whether any counts are kept here." => Value::Bool(true);
     }
 }
 
-impl std::fmt::Debug for dyn crate::view::Counters + '_ {
+impl std::fmt::Debug for dyn Counters + '_ {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Counters")
     }
@@ -333,8 +356,19 @@ fn calls(parts: &[Part]) -> impl Iterator<Item = &ToolCall> {
     })
 }
 
-fn sum<'a>(attempts: &[Attempt], of: impl Fn(Usage) -> u64) -> Value<'a> {
-    Value::uint_as_int(attempts.iter().filter_map(|a| a.usage).map(of).fold(0, u64::saturating_add))
+fn spent(attempts: &[Attempt]) -> Spent {
+    attempts.iter().fold(Spent::default(), |sum, attempt| {
+        let usage = attempt.usage.unwrap_or_default();
+        Spent {
+            input: sum.input.saturating_add(usage.input),
+            output: sum.output.saturating_add(usage.output),
+            cost: sum.cost + attempt.cost.unwrap_or_default(),
+        }
+    })
+}
+
+fn today<'a>(counters: &dyn Counters, payer: Payer) -> Value<'a> {
+    Value::opt(counters.spent_today(payer), |spent| Value::Object(Object::Spent(spent)))
 }
 
 /// The words of a turn; borrowed when it has only one text, as nearly all have.

@@ -31,10 +31,13 @@ impl Reads {
     pub const TRACE: Reads = Reads(1 << 9);
     /// The clock.
     pub const NOW: Reads = Reads(1 << 10);
-    /// Counters of limits.
+    /// What is left of limits.
     pub const LIMITS: Reads = Reads(1 << 11);
     /// Tokens spent as the provider tells them.
     pub const USAGE: Reads = Reads(1 << 12);
+
+    /// What callers spent today.
+    pub const SPENT: Reads = Reads(1 << 13);
 
     /// Whether all of `other` is read.
     pub fn contains(self, other: Reads) -> bool {

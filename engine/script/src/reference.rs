@@ -27,7 +27,7 @@ pub fn view_reference() -> String {
         let _ = writeln!(out, "| `{}` | {} | {} | {} |", root.name, root.ty, hooks.join(", "), root.doc);
     }
     out.push_str(
-        "\n`when` is the `when:` of a pipeline, a frame or a stage. Reading a root in a hook that runs before it exists is \
+        "\n`when` is the `when:` of a pipeline, `stage when` that of a frame or a stage. Reading a root in a hook that runs before it exists is \
          the load error `too-early`.\n\n## Null\n\nReading a field of null is a fault, and so is comparing null with a value: \
          a guard that cannot tell does what its `on_error` says. Test first with `caller != null` or `has(caller.team)`; \
          `has` is false wherever its path ends early, and takes `has(request.headers[\"x-team\"])` too. `a && b` and \
@@ -151,7 +151,8 @@ pub(crate) fn owned_object(object: Object<'_>) -> CelValue {
     let request = Request::new("", Dialect::OpenAi, Operation::Chat, "");
     let view = View::new(&request, "", 0);
     let cx = Context { view: &view, services: &NoServices, budget: Budget::new() };
-    let shown = object.def().fields.iter().filter(|f| !f.reads.meets(Reads::TOKENS | Reads::ATTEMPTS));
+    let shown =
+        object.def().fields.iter().filter(|f| !f.reads.meets(Reads::TOKENS | Reads::ATTEMPTS | Reads::SPENT));
     CelValue::Map(
         shown
             .map(|field| (CelValue::String(field.name.to_owned()), own(&(field.read)(object, &cx))))

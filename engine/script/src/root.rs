@@ -11,8 +11,10 @@ use crate::value::{List, Map, Value};
 /// Where an expression stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum HookKind {
-    /// The `when:` of a pipeline, a frame or a stage.
+    /// The `when:` of a pipeline.
     Match,
+    /// The `when:` of a frame or a stage.
+    Condition,
     /// A stage's request hook.
     Request,
     /// A stage of `attempt:`.
@@ -31,6 +33,7 @@ impl HookKind {
     /// All of them, in the order in which they come.
     pub const ALL: &[HookKind] = &[
         HookKind::Match,
+        HookKind::Condition,
         HookKind::Request,
         HookKind::Attempt,
         HookKind::Reply,
@@ -43,6 +46,7 @@ impl HookKind {
     pub fn name(self) -> &'static str {
         match self {
             HookKind::Match => "when",
+            HookKind::Condition => "stage when",
             HookKind::Request => "request",
             HookKind::Attempt => "attempt",
             HookKind::Reply => "reply",
@@ -69,11 +73,12 @@ impl std::fmt::Debug for Root {
     }
 }
 
-use HookKind::{Attempt, Case, End, Event, Reply, Request};
+use HookKind::{Attempt, Case, Condition, End, Event, Reply, Request};
 
 const ALWAYS: &[HookKind] = HookKind::ALL;
-const INSIDE: &[HookKind] = &[Request, Attempt, Reply, Event, End, Case];
-const ROUTED: &[HookKind] = &[Attempt, Reply, Event, End, Case];
+const INSIDE: &[HookKind] = &[Condition, Request, Attempt, Reply, Event, End, Case];
+/// Where attempts exist.
+pub(crate) const ROUTED: &[HookKind] = &[Attempt, Reply, Event, End, Case];
 const REPLIED: &[HookKind] = &[Reply, End, Case];
 
 /// Every root.
@@ -152,17 +157,17 @@ pub(crate) static ROOTS: &[Root] = &[
     Root {
         name: "limits",
         ty: Type::Object(&LIMITS),
-        doc: "Counters of limits: `limits.stage(\"name\")` has `max`, `used`, `remaining`; null where none are kept.",
+        doc: "What is left of limits: `limits.stage(\"name\")` of the pipeline's stages that limit.",
         hooks: INSIDE,
         reads: Reads::LIMITS,
-        read: |cx| Value::opt(cx.view.limits, |limits| Value::Object(Object::Limits(limits))),
+        read: |cx| Value::opt(cx.view.counters, |counters| Value::Object(Object::Limits(counters))),
     },
     Root {
         name: "spend",
         ty: Type::Object(&SPEND),
-        doc: "What this request has spent so far, over all attempts.",
-        hooks: ROUTED,
-        reads: Reads::ATTEMPTS.and(Reads::USAGE),
+        doc: "What was spent: `spend.today` by the caller, `spend.request` by this request (where `attempts` exist).",
+        hooks: INSIDE,
+        reads: Reads::NONE,
         read: |cx| Value::Object(Object::Spend(cx.view.attempts)),
     },
     Root {

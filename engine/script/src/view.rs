@@ -26,8 +26,8 @@ pub struct View<'a> {
     pub event: Option<EventView<'a>>,
     /// The trace so far.
     pub trace: Option<&'a Trace>,
-    /// Counters of limits.
-    pub limits: Option<&'a dyn Counters>,
+    /// Counts of limits and of money.
+    pub counters: Option<&'a dyn Counters>,
     /// What the client got (cases).
     pub client: Option<&'a Client>,
     /// What was sent upstream (cases).
@@ -52,7 +52,7 @@ impl<'a> View<'a> {
             reply: None,
             event: None,
             trace: None,
-            limits: None,
+            counters: None,
             client: None,
             upstream: &[],
             ledger: None,
@@ -121,7 +121,7 @@ pub struct Ledger {
     pub cost: Money,
 }
 
-/// One counter of a limit.
+/// One count of a limit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Limit {
     /// What may be used in the window.
@@ -130,10 +130,70 @@ pub struct Limit {
     pub used: u64,
 }
 
-/// The counters that `limits` shows, by the name of the stage that keeps them.
+impl Limit {
+    /// What is left.
+    pub fn remaining(self) -> u64 {
+        self.max.saturating_sub(self.used)
+    }
+
+    /// The one with less left in proportion.
+    #[must_use]
+    pub fn tighter(self, other: Limit) -> Limit {
+        let share = |a: Limit, b: Limit| u128::from(a.remaining()) * u128::from(b.max);
+        if share(other, self) < share(self, other) { other } else { self }
+    }
+}
+
+/// What a stage that limits has left for one request. Of several limits of a kind, the one with least left in proportion.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageLimits {
+    /// In requests; `None` if it does not limit them.
+    pub requests: Option<Limit>,
+    /// In tokens; `None` if it does not limit them.
+    pub tokens: Option<Limit>,
+}
+
+impl StageLimits {
+    /// The limit with least left in proportion.
+    pub fn tightest(self) -> Limit {
+        self.requests.into_iter().chain(self.tokens).reduce(Limit::tighter).unwrap_or_default()
+    }
+}
+
+/// What was spent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Spent {
+    /// Input tokens.
+    pub input: u64,
+    /// Output tokens.
+    pub output: u64,
+    /// Money, as far as priced.
+    pub cost: Money,
+}
+
+/// Whose spending is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Payer {
+    /// The caller's key.
+    Key,
+    /// The caller's user.
+    User,
+    /// The caller's team.
+    Team,
+    /// All callers.
+    Everyone,
+}
+
+/// The counts that `limits` and `spend` show, for the present request; read when asked for.
 pub trait Counters: Send + Sync {
-    /// The counter of this stage for the present request; `None` if there is no such stage.
-    fn limit(&self, stage: &str) -> Option<Limit>;
+    /// What the stage of this name has left.
+    ///
+    /// # Errors
+    /// Why there is nothing to tell: no such stage, or for whom it counts cannot be told.
+    fn limits(&self, stage: &str) -> Result<StageLimits, String>;
+
+    /// What this one spent today; `None` if the caller has no such name.
+    fn spent_today(&self, payer: Payer) -> Option<Spent>;
 }
 
 /// What expressions need from rooms above. An answer must come at once (from a memo, or an estimate for long texts): an

@@ -113,6 +113,7 @@ pub(crate) fn needs(reads: Reads) -> Needs {
         (Reads::ORIGINAL, Needs::ORIGINAL),
         (Reads::REPLY_BODY, Needs::REPLY),
         (Reads::USAGE, Needs::USAGE),
+        (Reads::SPENT, Needs::SPENT),
     ] {
         if reads.meets(read) {
             needs = needs | need;

@@ -19,7 +19,7 @@ pub use breakers::{Breaker, BreakerSettings, Breakers, FailureRate, Permit};
 pub use error::StateError;
 pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
-pub use ledger::{Ledger, Row, Sum, SumBy, attempt_id};
+pub use ledger::{Ledger, Sum, SumBy};
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};

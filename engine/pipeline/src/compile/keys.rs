@@ -1,9 +1,10 @@
 //! The keys that callers show.
 
-use super::Compiler;
+use super::{Compiler, Secrets};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::Caller;
+use weir_policy::CallerKey;
 use weir_state::{KeyRing, KeyRow, digest, parse_digest};
 
 impl Compiler<'_> {
@@ -38,25 +39,10 @@ impl Compiler<'_> {
                 );
                 continue;
             }
-            let caller = Caller {
-                by: Arc::from("key"),
-                key: Some(Arc::clone(name)),
-                user: decl.user.as_deref().map(Arc::from),
-                team: decl.team.as_deref().map(Arc::from),
-                tags: decl
-                    .tags
-                    .iter()
-                    .map(|(name, value)| (Arc::from(name.as_str()), value.clone()))
-                    .collect(),
-                claims: serde_json::Map::new(),
-                models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),
-            };
-            rows.push(KeyRow {
-                name: Arc::clone(name),
-                digest,
-                caller: Arc::new(caller),
-                disabled: decl.disabled,
-            });
+            rows.push(row(name, decl, digest));
+        }
+        if matches!(self.secrets, Secrets::Ignored) {
+            self.know_by_name(&mut rows);
         }
         match KeyRing::new(rows) {
             Ok(ring) => Some(ring),
@@ -66,4 +52,27 @@ impl Compiler<'_> {
             }
         }
     }
+    /// Where secrets are not needed, a key is known by its name too: who writes a case knows no other.
+    fn know_by_name(&self, rows: &mut Vec<KeyRow>) {
+        for (name, key) in &self.set.keys {
+            let digest = digest(name);
+            if rows.iter().all(|row| row.digest != digest) {
+                rows.push(row(name, &key.value, digest));
+            }
+        }
+    }
+}
+
+fn row(name: &Arc<str>, decl: &CallerKey, digest: [u8; 32]) -> KeyRow {
+    let tags = decl.tags.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone()));
+    let caller = Caller {
+        by: Arc::from("key"),
+        key: Some(Arc::clone(name)),
+        user: decl.user.as_deref().map(Arc::from),
+        team: decl.team.as_deref().map(Arc::from),
+        tags: tags.collect(),
+        claims: serde_json::Map::new(),
+        models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),
+    };
+    KeyRow { name: Arc::clone(name), digest, caller: Arc::new(caller), disabled: decl.disabled }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 use steps::{blank_trace, needs_of_step, params_of, share_conditions};
 use weir_catalog::Catalogue;
-use weir_diagnostic::Diagnostics;
+use weir_diagnostic::{Diagnostics, Span};
 use weir_message::{Mode, Operation, Verb};
 use weir_policy::{FrameDecl, PolicySet, Secret, SecretValue, StageDecl};
 use weir_script::{Expression, HookKind, Services};
@@ -35,7 +35,7 @@ pub struct Workshop {
 
 /// Where secrets come from.
 pub enum Secrets<'a> {
-    /// They are not needed: `check`, `test`, `explain`.
+    /// They are not needed: `check`, `test`, `explain`. Keys are known by their names.
     Ignored,
     /// Variables by this function, files below this folder; a missing one is an error.
     From {
@@ -61,6 +61,7 @@ pub fn compile(
         home: String::new(),
         known_params: Vec::new(),
         own: BTreeMap::new(),
+        limit_names: Vec::new(),
     };
     let plan = compiler.plan();
     plan.filter(|_| !compiler.diagnostics.has_errors())
@@ -80,6 +81,8 @@ struct Compiler<'a> {
     known_params: Vec<(Params, Arc<serde_json::Value>)>,
     /// What accounts say of their models, above the catalogue.
     own: BTreeMap<Arc<str>, Vec<weir_catalog::Model>>,
+    /// The stages that the expressions of the pipeline being compiled name in `limits.stage("…")`, and where.
+    limit_names: Vec<(String, Span)>,
 }
 
 impl Compiler<'_> {
@@ -97,17 +100,19 @@ impl Compiler<'_> {
             .iter()
             .map(|frame| {
                 let params = params_of(&self.set.params);
-                let when = self.condition(frame.when.as_ref(), HookKind::Match, &params);
+                let when = self.condition(frame.when.as_ref(), HookKind::Condition, &params);
                 let params = Arc::clone(&set_params);
                 (when.map(|expression| When { expression, params, shared: None }), frame)
             })
             .collect();
-        let mut pipelines = Vec::new();
+        let of_frames = std::mem::take(&mut self.limit_names);
+        let mut pipelines: Vec<Pipeline> = Vec::new();
         let mut taken = reach::Taken::default();
         for decl in &self.set.pipelines {
             let params = params_of(&self.set.params);
             let when = self.condition(decl.when.as_ref(), HookKind::Match, &params);
             taken.check(decl, when.as_deref(), self.diagnostics);
+            self.limit_names.clone_from(&of_frames);
             let mut steps = Vec::new();
             let mut decls: Vec<&StageDecl> = Vec::new();
             for (condition, frame) in &frames {
@@ -127,6 +132,7 @@ impl Compiler<'_> {
                     decls.push(stage);
                 }
             }
+            reach::limits(&self.limit_names, &steps, self.diagnostics);
             reach::check(decl, when.as_deref(), &decls, &steps, framed, self.diagnostics);
             fingerprint::seal(&mut steps, &decls, &models);
             let shared_conditions = share_conditions(&mut steps);
@@ -159,6 +165,11 @@ impl Compiler<'_> {
                 steps,
             });
         }
+        let reads_spent = pipelines.iter().any(|pipeline| pipeline.needs.has(Needs::SPENT));
+        if reads_spent {
+            // What a caller spent in one pipeline counts in all.
+            pipelines.iter_mut().for_each(|pipeline| pipeline.needs = pipeline.needs | Needs::USAGE);
+        }
         let eager = SERVED.iter().copied().filter(|operation| reads_whole(&pipelines, *operation)).collect();
         let listeners = self.set.listeners.values().map(|listener| Arc::new(listener.clone())).collect();
         let revision = self.set.revision.to_string();
@@ -174,6 +185,7 @@ impl Compiler<'_> {
             eager,
             is_open: self.set.pipelines.iter().any(|pipeline| pipeline.anonymous),
             breaker: BreakerSettings::default(),
+            reads_spent,
             no_params: set_params,
             no_name: Arc::from(""),
         })

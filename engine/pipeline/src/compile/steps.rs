@@ -33,6 +33,7 @@ impl Compiler<'_> {
                     let span = expression.text().span;
                     self.diagnostics.push(Diagnostic::new(Code::NeverHappens, message).at(span).help(help));
                 }
+                self.limit_names.extend_from_slice(expression.limit_names());
                 Some(Arc::new(expression))
             }
             Err(found) => {
@@ -56,7 +57,7 @@ impl Compiler<'_> {
             .iter()
             .filter_map(|when| {
                 let expression =
-                    self.condition(Some(&when.expr), HookKind::Match, &params_of(&when.params))?;
+                    self.condition(Some(&when.expr), HookKind::Condition, &params_of(&when.params))?;
                 Some(When { expression, params: self.params(&when.params), shared: None })
             })
             .collect();
@@ -126,6 +127,7 @@ impl Compiler<'_> {
             inference: &workshop.inference,
             state: &workshop.state,
             services,
+            limit_names: &mut self.limit_names,
             secret: &resolve,
         };
         match &decl.body {

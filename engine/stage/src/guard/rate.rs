@@ -17,12 +17,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_diagnostic::units::Rate;
 use weir_diagnostic::{Code, Diagnostic};
-use weir_message::{Denial, ErrorCode};
+use weir_message::{Body, Denial, ErrorCode};
 use weir_pipeline::{
     CONTINUE, Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench,
 };
 use weir_policy::{Expr, StageDecl};
-use weir_state::{Meter, MeterKind, Reservation, Taken};
+use weir_script::{Limit, StageLimits};
+use weir_state::{Meter, MeterKind, Reservation, Space, Taken};
 
 /// The settings of `guard: rate`. At least one of `requests` and `tokens` is given.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -111,6 +112,7 @@ impl Stage for RateGuard {
         Declares {
             needs: needs | tokens,
             reads_operations: (needs | tokens).has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            limits: true,
             ..Declares::default()
         }
     }
@@ -147,6 +149,25 @@ impl Stage for RateGuard {
         for mut reservation in reserved.0 {
             reservation.settle(spent, now);
         }
+    }
+
+    fn limits(&self, x: &Exchange, space: Space) -> Result<StageLimits, String> {
+        if self.per.needs().has(Needs::BODY) && matches!(x.request.body, Body::Unread) {
+            return Err("for whom it counts stands in a body that no stage has read yet".to_owned());
+        }
+        let subject = self.per.subject(x)?;
+        let left = |kind: MeterKind, rates: &[Rate]| {
+            let of = |rate: &Rate| {
+                let meter = Meter { space, ..self.meter(x, &subject, kind, *rate) };
+                let left = x.gateway.state.limits.peek(&meter, 0, rate.count, x.now()).remaining;
+                Limit { max: rate.count, used: rate.count.saturating_sub(left) }
+            };
+            rates.iter().map(of).reduce(Limit::tighter)
+        };
+        Ok(StageLimits {
+            requests: left(MeterKind::Requests, &self.requests),
+            tokens: left(MeterKind::Tokens, &self.tokens),
+        })
     }
 }
 
@@ -326,6 +347,22 @@ mod tests {
         let world = World::new("- guard: rate\n  with: { requests: 2/min, per: caller.team }");
         let got = world.send(chat("hi")).await;
         assert_eq!((got.status, &got.json()["error"]["code"]), (503, &"stage-unavailable".into()));
+    }
+
+    #[tokio::test]
+    async fn expressions_see_what_is_left_of_the_tightest_limit_in_shadow_too() {
+        let left = "- observe: left\n  cel: limits.stage(\"rate\").remaining";
+        for mode in ["enforce", "shadow"] {
+            let rate = "- guard: rate\n  with: { requests: [100/min, 3/h], per: caller.team }\n  mode";
+            let world = World::new(&format!("{rate}: {mode}\n{left}"));
+            for (team, want) in [("web", 2), ("web", 1), ("ops", 2), ("web", 0)] {
+                world.send_as(Some(team), &[], chat("hi")).await;
+                assert_eq!(world.fact("left", "value"), Some(want.into()), "{mode} {team}");
+            }
+            // Of nobody it cannot be told.
+            world.send(chat("hi")).await;
+            assert_eq!(world.fact("left", "value"), None, "{mode}");
+        }
     }
 
     #[test]

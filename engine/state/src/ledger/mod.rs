@@ -1,50 +1,31 @@
-//! The ledger in memory: what was spent, summed by key, team, model and provider.
+//! The ledger in memory: what callers spent on a day, by key, user and team, and all together.
 //!
-//! Sums only, and each attempt once; a file behind it comes with a later issue.
+//! Days are those of UTC, counted from 1970. The last two are kept. Booking for a name that is known takes no lock and
+//! allocates nothing; a file behind it comes with a later issue.
 
-use ahash::{AHashSet, RandomState};
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use weir_message::{Money, Usage};
+use ahash::RandomState;
+use papaya::Equivalent;
+use std::hash::{Hash, Hasher};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
+use weir_message::{Caller, Money, Usage};
 
-/// What one attempt spent.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Row {
-    /// The attempt; see [`attempt_id`]. Booked twice, it counts once.
-    pub attempt: u128,
-    /// The caller's key.
-    pub key: Option<Arc<str>>,
-    /// The caller's team.
-    pub team: Option<Arc<str>>,
-    /// The upstream model.
-    pub model: Arc<str>,
-    /// The provider.
-    pub provider: Arc<str>,
-    /// Tokens.
-    pub usage: Usage,
-    /// Money, if the model is priced.
-    pub cost: Option<Money>,
-}
-
-/// What a sum is taken by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+/// Whose spending a sum is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SumBy {
-    /// The caller's key.
+    /// One key's.
     Key,
-    /// The caller's team.
+    /// One user's.
+    User,
+    /// One team's.
     Team,
-    /// The upstream model.
-    Model,
-    /// The provider.
-    Provider,
+    /// All together; the name is empty.
+    Everyone,
 }
 
-/// What was spent by one key, team, model or provider since the process began.
+/// What was spent on a day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sum {
-    /// Attempts booked.
-    pub attempts: u64,
     /// Input tokens.
     pub input: u64,
     /// Output tokens.
@@ -55,115 +36,73 @@ pub struct Sum {
 
 /// What was spent since the process began.
 pub struct Ledger {
-    sums: [papaya::HashMap<Arc<str>, Arc<Counter>, RandomState>; 4],
-    booked: [Mutex<Recent>; SHARDS],
+    sums: papaya::HashMap<Key, Arc<Counter>, RandomState>,
+    /// The newest day booked.
+    newest: AtomicU32,
+    /// The most names summed apart.
+    most: usize,
 }
 
 #[derive(Default)]
 struct Counter {
-    attempts: AtomicU64,
     input: AtomicU64,
     output: AtomicU64,
     nanos: AtomicI64,
 }
 
-/// The last attempts booked, so that a row that comes twice is known.
-#[derive(Default)]
-struct Recent {
-    known: AHashSet<u128>,
-    order: VecDeque<u128>,
-}
-
-const SHARDS: usize = 16;
-/// Attempts remembered per shard.
-const REMEMBERED: usize = 2048;
-/// Names summed apart per kind; later ones go under [`Ledger::OTHERS`].
-const NAMES: usize = 10_000;
+/// Names summed apart, over all kinds. Later ones share one sum a kind.
+const MOST: usize = 100_000;
+/// The name under which the rest is summed; no name of a set is it.
+const OTHERS: &str = "\u{2026}";
 
 impl Ledger {
-    /// The name under which the rest is summed once there are too many names.
-    pub const OTHERS: &'static str = "…";
-
     /// Nothing spent.
     pub fn new() -> Self {
-        Self {
-            sums: std::array::from_fn(|_| papaya::HashMap::with_hasher(RandomState::new())),
-            booked: std::array::from_fn(|_| Mutex::default()),
-        }
+        Self::with_most(MOST)
     }
 
-    /// Books a row. Returns whether it counted: `false` if the attempt was booked before (among the last 30,000).
-    pub fn book(&self, row: &Row) -> bool {
-        if !self.is_new(row.attempt) {
-            return false;
+    fn with_most(most: usize) -> Self {
+        Self { sums: papaya::HashMap::with_hasher(RandomState::new()), newest: AtomicU32::new(0), most }
+    }
+
+    /// Books what a caller spent on a day.
+    pub fn book(&self, day: u32, caller: Option<&Caller>, usage: &Usage, cost: Option<Money>) {
+        if self.newest.fetch_max(day, Ordering::Relaxed) < day {
+            self.sums.pin().retain(|key, _| key.day.saturating_add(1) >= day);
         }
-        let names = [
-            (SumBy::Key, row.key.as_ref()),
-            (SumBy::Team, row.team.as_ref()),
-            (SumBy::Model, Some(&row.model)),
-            (SumBy::Provider, Some(&row.provider)),
-        ];
-        for (by, name) in names {
+        self.add(Entry { day, by: SumBy::Everyone, name: "" }, usage, cost);
+        let Some(caller) = caller else { return };
+        for (by, name) in
+            [(SumBy::Key, &caller.key), (SumBy::User, &caller.user), (SumBy::Team, &caller.team)]
+        {
             if let Some(name) = name {
-                self.add(by, name, row);
+                self.add(Entry { day, by, name }, usage, cost);
             }
         }
-        true
     }
 
-    /// What one name spent.
-    pub fn sum(&self, by: SumBy, name: &str) -> Sum {
-        self.sums(by).pin().get(name).map(|counter| counter.read()).unwrap_or_default()
+    /// What was spent on a day. Of a name that came too late to be summed apart, what all such names spent: nobody is free
+    /// of a budget because there are many.
+    pub fn sum(&self, day: u32, by: SumBy, name: &str) -> Sum {
+        let sums = self.sums.pin();
+        let own = sums.get(&Entry { day, by, name });
+        own.or_else(|| sums.get(&Entry { day, by, name: OTHERS }))
+            .map(|counter| counter.read())
+            .unwrap_or_default()
     }
 
-    /// What all names spent, sorted by name.
-    pub fn all(&self, by: SumBy) -> Vec<(Arc<str>, Sum)> {
-        let sums = self.sums(by).pin();
-        let mut all: Vec<_> = sums.iter().map(|(name, counter)| (Arc::clone(name), counter.read())).collect();
-        all.sort_by(|(a, _), (b, _)| a.cmp(b));
-        all
-    }
-
-    fn add(&self, by: SumBy, name: &Arc<str>, row: &Row) {
-        let sums = self.sums(by).pin();
-        let counter = match sums.get(&**name) {
+    fn add(&self, entry: Entry<'_>, usage: &Usage, cost: Option<Money>) {
+        let sums = self.sums.pin();
+        let counter = match sums.get(&entry) {
             Some(counter) => counter,
             None => {
-                let name = if sums.len() < NAMES { Arc::clone(name) } else { Self::OTHERS.into() };
-                sums.get_or_insert_with(name, Arc::default)
+                let name = if sums.len() < self.most { entry.name } else { OTHERS };
+                sums.get_or_insert_with(Key::of(Entry { name, ..entry }), Arc::default)
             }
         };
-        counter.attempts.fetch_add(1, Ordering::Relaxed);
-        counter.input.fetch_add(row.usage.input, Ordering::Relaxed);
-        counter.output.fetch_add(row.usage.output, Ordering::Relaxed);
-        counter.nanos.fetch_add(row.cost.map_or(0, Money::nanos), Ordering::Relaxed);
-    }
-
-    fn is_new(&self, attempt: u128) -> bool {
-        let [first, ..] = &self.booked;
-        #[allow(clippy::cast_possible_truncation, reason = "less than SHARDS")]
-        let shard = self.booked.get((attempt % SHARDS as u128) as usize).unwrap_or(first);
-        let mut recent = shard.lock().unwrap_or_else(PoisonError::into_inner);
-        if !recent.known.insert(attempt) {
-            return false;
-        }
-        if recent.order.len() >= REMEMBERED
-            && let Some(oldest) = recent.order.pop_front()
-        {
-            recent.known.remove(&oldest);
-        }
-        recent.order.push_back(attempt);
-        true
-    }
-
-    fn sums(&self, by: SumBy) -> &papaya::HashMap<Arc<str>, Arc<Counter>, RandomState> {
-        let [key, team, model, provider] = &self.sums;
-        match by {
-            SumBy::Key => key,
-            SumBy::Team => team,
-            SumBy::Model => model,
-            SumBy::Provider => provider,
-        }
+        counter.input.fetch_add(usage.input, Ordering::Relaxed);
+        counter.output.fetch_add(usage.output, Ordering::Relaxed);
+        counter.nanos.fetch_add(cost.map_or(0, Money::nanos), Ordering::Relaxed);
     }
 }
 
@@ -176,7 +115,6 @@ impl Default for Ledger {
 impl Counter {
     fn read(&self) -> Sum {
         Sum {
-            attempts: self.attempts.load(Ordering::Relaxed),
             input: self.input.load(Ordering::Relaxed),
             output: self.output.load(Ordering::Relaxed),
             cost: Money::from_nanos(self.nanos.load(Ordering::Relaxed)),
@@ -184,57 +122,99 @@ impl Counter {
     }
 }
 
-/// What names attempt `n` of a request, for [`Row::attempt`].
-pub fn attempt_id(request: &str, n: u32) -> u128 {
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&n.to_le_bytes());
-    hasher.update(request.as_bytes());
-    u128::from_le_bytes(*hasher.finalize().as_bytes().first_chunk().unwrap_or(&[0; 16]))
+/// What a sum is kept under.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct Entry<'a> {
+    day: u32,
+    by: SumBy,
+    name: &'a str,
+}
+
+/// [`Entry`], owned.
+#[derive(PartialEq, Eq)]
+struct Key {
+    day: u32,
+    by: SumBy,
+    name: Box<str>,
+}
+
+impl Key {
+    fn of(entry: Entry<'_>) -> Self {
+        Self { day: entry.day, by: entry.by, name: entry.name.into() }
+    }
+
+    fn as_entry(&self) -> Entry<'_> {
+        Entry { day: self.day, by: self.by, name: &self.name }
+    }
+}
+
+impl Hash for Key {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_entry().hash(state);
+    }
+}
+
+impl Equivalent<Key> for Entry<'_> {
+    fn equivalent(&self, key: &Key) -> bool {
+        *self == key.as_entry()
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn row(request: &str, n: u32, key: &str, output: u64) -> Row {
-        Row {
-            attempt: attempt_id(request, n),
-            key: Some(key.into()),
-            team: None,
-            model: "m".into(),
-            provider: "p".into(),
-            usage: Usage { input: 10, output, ..Usage::default() },
-            cost: Some(Money::from_nanos(7)),
-        }
+    fn caller(key: &str, team: Option<&str>) -> Caller {
+        Caller { key: Some(key.into()), team: team.map(Into::into), ..Caller::default() }
+    }
+
+    fn spent(output: u64) -> Usage {
+        Usage { input: 10, output, ..Usage::default() }
     }
 
     #[test]
-    fn books_each_attempt_once_and_sums_by_name() {
+    fn sums_by_day_and_by_every_name_that_a_caller_has() {
         let ledger = Ledger::new();
+        let price = Some(Money::from_nanos(7));
+        ledger.book(20, Some(&caller("a", Some("t"))), &spent(1), price);
+        ledger.book(20, Some(&caller("b", Some("t"))), &spent(2), None);
+        ledger.book(20, None, &spent(4), price);
+        ledger.book(21, Some(&caller("a", None)), &spent(8), price);
         let cases = [
-            (row("r1", 1, "a", 1), true),
-            (row("r1", 2, "a", 2), true),
-            (row("r1", 2, "a", 2), false),
-            (row("r2", 1, "b", 4), true),
+            (20, SumBy::Key, "a", 10, 1, 7),
+            (20, SumBy::Team, "t", 20, 3, 7),
+            (20, SumBy::Everyone, "", 30, 7, 14),
+            (21, SumBy::Key, "a", 10, 8, 7),
+            (21, SumBy::Team, "t", 0, 0, 0),
+            // A key's name is no team's.
+            (20, SumBy::Team, "a", 0, 0, 0),
         ];
-        for (row, counted) in cases {
-            assert_eq!(ledger.book(&row), counted, "{row:?}");
+        for (day, by, name, input, output, nanos) in cases {
+            let want = Sum { input, output, cost: Money::from_nanos(nanos) };
+            assert_eq!(ledger.sum(day, by, name), want, "{day} {by:?} {name}");
         }
-        let a = Sum { attempts: 2, input: 20, output: 3, cost: Money::from_nanos(14) };
-        assert_eq!(ledger.sum(SumBy::Key, "a"), a);
-        assert_eq!(ledger.sum(SumBy::Model, "m").attempts, 3);
-        assert_eq!(ledger.sum(SumBy::Team, "none"), Sum::default());
-        let names: Vec<_> = ledger.all(SumBy::Key).into_iter().map(|(name, _)| name).collect();
-        assert_eq!(names, ["a".into(), "b".into()] as [Arc<str>; 2]);
     }
 
     #[test]
-    fn holds_no_more_names_than_told() {
+    fn keeps_the_last_two_days() {
         let ledger = Ledger::new();
-        for n in 0..NAMES + 5 {
-            ledger.book(&row(&n.to_string(), 1, &n.to_string(), 1));
+        for day in 20..=22 {
+            ledger.book(day, None, &spent(1), None);
         }
-        assert_eq!(ledger.sum(SumBy::Key, Ledger::OTHERS).attempts, 5);
-        assert_eq!(ledger.all(SumBy::Key).len(), NAMES + 1);
+        let kept = [20, 21, 22].map(|day| ledger.sum(day, SumBy::Everyone, "").output);
+        assert_eq!(kept, [0, 1, 1]);
+        // A request that came in before midnight is booked on its own day.
+        ledger.book(21, None, &spent(1), None);
+        assert_eq!(ledger.sum(21, SumBy::Everyone, "").output, 2);
+    }
+
+    #[test]
+    fn names_that_are_too_many_share_one_sum() {
+        let ledger = Ledger::with_most(3);
+        for name in ["a", "b", "c", "d"] {
+            ledger.book(20, Some(&caller(name, None)), &spent(1), None);
+        }
+        let sums = ["a", "b", "c", "d", "e"].map(|name| ledger.sum(20, SumBy::Key, name).output);
+        assert_eq!(sums, [1, 1, 2, 2, 2]);
     }
 }
