@@ -1,5 +1,6 @@
 //! What expressions call: counting tokens.
 
+use crate::{Models, Target};
 use ahash::AHashMap;
 use std::sync::Arc;
 use weir_inference::TokenCounter;
@@ -11,25 +12,28 @@ const PER_MESSAGE: u64 = 3;
 /// Longer texts are estimated: an expression or a limit must not hold its thread.
 const EXACT_UP_TO: usize = weir_inference::LONG_TEXT;
 
-/// Counts tokens by the tokenizer of each model that the set names.
+/// Counts tokens by the tokenizer of each model that the set names: of its first target that has one.
 pub(crate) struct Counting {
     by_model: AHashMap<Arc<str>, TokenCounter>,
-    /// By prefix, longest first, for models that are patterns.
-    by_prefix: Vec<(Arc<str>, TokenCounter)>,
+    /// By prefix, longest first, for models that are patterns: each name under one may have another.
+    by_prefix: Vec<(Arc<str>, Vec<Arc<Target>>)>,
 }
 
 impl Counting {
-    /// Counters for models (names or patterns) by the names of their tokenizers; a model without one is estimated.
-    pub(crate) fn new(models: impl IntoIterator<Item = (String, Option<Arc<str>>)>) -> Self {
+    /// Counters for models; one without a tokenizer is estimated. Vocabularies are unpacked now and not at the first request.
+    pub(crate) fn new(models: &Models) -> Self {
         let mut by_model = AHashMap::new();
-        let mut by_prefix: Vec<(Arc<str>, TokenCounter)> = Vec::new();
-        for (name, tokenizer) in models {
-            let Some(counter) = tokenizer.and_then(|name| TokenCounter::for_tokenizer(&name)) else {
-                continue;
-            };
+        let mut by_prefix: Vec<(Arc<str>, Vec<Arc<Target>>)> = Vec::new();
+        for (name, route) in models.iter() {
+            let targets = route.targets(models);
             match name.strip_suffix('*') {
-                Some(prefix) => by_prefix.push((Arc::<str>::from(prefix), counter)),
-                None => drop(by_model.insert(Arc::from(name), counter)),
+                Some(prefix) => {
+                    targets.iter().flat_map(|target| target.tokenizers()).for_each(|name| {
+                        TokenCounter::for_tokenizer(name);
+                    });
+                    by_prefix.push((Arc::from(prefix), targets));
+                }
+                None => by_model.extend(counter(&targets, "").map(|counter| (Arc::from(name), counter))),
             }
         }
         by_prefix.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
@@ -38,14 +42,21 @@ impl Counting {
 
     /// The counter for a model; an estimate if its tokenizer is not known.
     pub(crate) fn of(&self, model: &str) -> TokenCounter {
-        let by_prefix =
-            || self.by_prefix.iter().find(|(prefix, _)| model.starts_with(&**prefix)).map(|(_, c)| *c);
+        let by_prefix = || {
+            let (_, targets) = self.by_prefix.iter().find(|(prefix, _)| model.starts_with(&**prefix))?;
+            counter(targets, model)
+        };
         self.by_model.get(model).copied().or_else(by_prefix).unwrap_or_else(TokenCounter::estimate)
     }
 
     fn count(counter: TokenCounter, text: &str) -> u64 {
         if text.len() <= EXACT_UP_TO { counter.count(text) } else { TokenCounter::estimate().count(text) }
     }
+}
+
+/// The counter of the first of these targets that has one for the model.
+fn counter(targets: &[Arc<Target>], model: &str) -> Option<TokenCounter> {
+    targets.iter().find_map(|target| TokenCounter::for_tokenizer(target.named(model).tokenizer.as_deref()?))
 }
 
 impl Services for Counting {

@@ -214,6 +214,7 @@ fn would_try(x: &Exchange, route: &dyn Route) -> Option<String> {
         request: &x.request,
         attempts: &[],
         last_target: None,
+        elapsed: x.elapsed(),
         routed: x.routed.as_deref(),
         models: x.plan.models(),
         depth: 0,

@@ -38,21 +38,18 @@ impl Run {
             let body = read_some(&mut answer, ERROR_LIMIT).await;
             let error = weir_dialect::provider_error(format.dialect, answer.status, &answer.headers, &body);
             self.x.trace.said = Some(error.excerpt);
-            return Err(Failure {
-                cause: error.cause,
-                retry_after: error.retry_after,
-                detail: format!("{} answered {}", target.provider.name, answer.status),
-            });
+            let detail = format!("{} answered {}", target.provider.name, answer.status);
+            return Err(Failure { retry_after: error.retry_after, ..Failure::of(error.cause, detail) });
         }
         if !(200..300).contains(&answer.status) {
             // A redirect, or an answer to a condition that nobody set: no reply, and where it points is not for clients.
             let detail = format!("{} answered {}", target.provider.name, answer.status);
-            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+            return Err(Failure::of(Cause::Invalid, detail));
         }
         let is_stream = is_event_stream(&answer.headers);
         if is_stream && !streams(&self.x.request) {
             let detail = format!("{} streamed a reply that was not to be", target.provider.name);
-            return Err(Failure { cause: Cause::Invalid, retry_after: None, detail });
+            return Err(Failure::of(Cause::Invalid, detail));
         }
         if !is_stream {
             let body = read_all(&mut answer).await?;
@@ -89,17 +86,16 @@ impl Run {
             status: answer.status,
             headers: answer.headers,
             body: answer.body,
-            decoder: decoder.ok_or_else(|| Failure {
-                cause: Cause::Invalid,
-                retry_after: None,
-                detail: format!("streams of the dialect {} are not read here", format.dialect),
+            decoder: decoder.ok_or_else(|| {
+                let detail = format!("streams of the dialect {} are not read here", format.dialect);
+                Failure::of(Cause::Invalid, detail)
             })?,
             events: Vec::new(),
         };
         loop {
             let chunk = match begun.body.next().await {
                 Some(chunk) => chunk.map_err(Failure::from)?,
-                None => return Err(Failure::broken("the stream ended before its first event")),
+                None => return Err(Failure::of(Cause::Broken, "the stream ended before its first event")),
             };
             begun.decoder.push(chunk);
             while let Some(event) = begun.decoder.next_event().map_err(Failure::invalid)? {
@@ -113,10 +109,10 @@ impl Run {
                 Some(event) if event.kind == EventKind::Error => {
                     let error = begun.decoder.error(event);
                     self.x.trace.said = Some(error.excerpt);
+                    let detail = format!("{} told an error in its stream", target.provider.name);
                     return Err(Failure {
-                        cause: error.cause,
                         retry_after: error.retry_after,
-                        detail: format!("{} told an error in its stream", target.provider.name),
+                        ..Failure::of(error.cause, detail)
                     });
                 }
                 Some(_) => break,
@@ -155,11 +151,7 @@ async fn read_all(answer: &mut Answer) -> Result<Bytes, Failure> {
     while let Some(chunk) = answer.body.next().await {
         body.extend_from_slice(&chunk.map_err(Failure::from)?);
         if body.len() as u64 > REPLY_LIMIT {
-            return Err(Failure {
-                cause: Cause::Invalid,
-                retry_after: None,
-                detail: format!("the reply is larger than {REPLY_LIMIT} bytes"),
-            });
+            return Err(Failure::of(Cause::Invalid, format!("the reply is larger than {REPLY_LIMIT} bytes")));
         }
     }
     Ok(body.freeze())

@@ -90,23 +90,24 @@ pub(super) fn blame(cause: Cause) -> Blame {
 /// Why an attempt failed.
 pub(super) struct Failure {
     pub cause: Cause,
+    pub blame: Blame,
     pub retry_after: Option<Duration>,
     pub detail: String,
 }
 
 impl Failure {
-    pub(super) fn broken(detail: &str) -> Self {
-        Self { cause: Cause::Broken, retry_after: None, detail: detail.to_owned() }
+    pub(super) fn of(cause: Cause, detail: impl Into<String>) -> Self {
+        Self { cause, blame: blame(cause), retry_after: None, detail: detail.into() }
     }
 
     pub(super) fn invalid(fault: Fault) -> Self {
         let detail = fault.detail.map_or(String::new(), |detail| format!(" ({detail})"));
-        Self { cause: Cause::Invalid, retry_after: None, detail: format!("{}{detail}", fault.message) }
+        Self::of(Cause::Invalid, format!("{}{detail}", fault.message))
     }
 }
 
 impl From<CallError> for Failure {
     fn from(error: CallError) -> Self {
-        Self { cause: error.cause, retry_after: None, detail: error.detail }
+        Self::of(error.cause, error.detail)
     }
 }

@@ -9,7 +9,7 @@ use crate::plan::Step;
 use crate::run::Run;
 use crate::{Ask, CallError, Refusal, Route, Target};
 use bytes::Bytes;
-use failure::{Blame, blame};
+use failure::{Blame, Failure, blame};
 use http::HeaderMap;
 use outgoing::Unsupported;
 use std::sync::Arc;
@@ -84,35 +84,37 @@ impl Run {
             left => Ok(left),
         };
         loop {
+            left(self.x.now())?;
             let pick = if self.x.trace.attempts.len() < MOST_ATTEMPTS { self.ask(route) } else { None };
             let Some(pick) = pick else { return Err(self.exhausted()) };
+            let of_routes = pick.within.map(|within| self.x.now() + within);
             if !pick.wait.is_zero() {
                 // A wait that ends behind the deadline is not begun.
                 left(self.x.now() + pick.wait)?;
                 self.x.gateway.clock.sleep(pick.wait).await;
             }
-            left(self.x.now())?;
             self.begin_attempt(&pick.target, pick.path);
             if let Some(reason) = self.ruled_out(attempt_steps, steps.len()).await? {
-                self.fail_attempt(&pick.target, Cause::RuledOut, None, Some(reason));
+                self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason));
                 continue;
             }
             let now = self.x.now();
-            let remaining = left(now)?;
+            let of_routes_left = of_routes.map(|at| at.saturating_sub(now));
+            let remaining = left(now)?.into_iter().chain(of_routes_left).min();
             let call = match self.call(&pick.target, remaining, wants)? {
                 Ok(call) => call,
                 Err(Unsupported(lost)) => {
                     let reason =
                         format!("{} has no place for {}", pick.target.provider.name, lost.join(", "));
                     self.unsupported = lost;
-                    self.fail_attempt(&pick.target, Cause::Unsupported, None, Some(reason));
+                    self.fail_attempt(&pick.target, Failure::of(Cause::Unsupported, reason));
                     continue;
                 }
             };
             // Only now: whoever is given a breaker's one probe must try.
             if !pick.target.breaker.allows(&plan.breaker, now).allows() {
                 let reason = format!("{} is left alone after failures", pick.target.provider.name);
-                self.fail_attempt(&pick.target, Cause::RuledOut, None, Some(reason));
+                self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason));
                 continue;
             }
             self.is_sent = true;
@@ -121,11 +123,15 @@ impl Run {
             match self.taken(&pick.target, answer, wants).await {
                 Ok(reached) => return Ok(reached),
                 Err(mut failure) => {
-                    if failure.cause == Cause::Timeout && left(self.x.now()).is_err() {
+                    let now = self.x.now();
+                    if failure.cause == Cause::Timeout && left(now).is_err() {
                         // It was the request's own deadline, not the provider's slowness.
                         failure.cause = Cause::Deadline;
+                    } else if failure.cause == Cause::Timeout && of_routes.is_some_and(|at| at <= now) {
+                        // A route inside another gave it no more time; the outer one may go on.
+                        failure.blame = Blame::Nobody;
                     }
-                    self.fail_attempt(&pick.target, failure.cause, failure.retry_after, Some(failure.detail))
+                    self.fail_attempt(&pick.target, failure);
                 }
             }
         }
@@ -143,6 +149,7 @@ impl Run {
             request: &self.x.request,
             attempts: &attempts,
             last_target: self.x.target.as_ref(),
+            elapsed: self.x.elapsed(),
             routed: self.x.routed.as_deref(),
             models: &self.x.plan.models,
             depth: 0,
@@ -172,15 +179,10 @@ impl Run {
         });
     }
 
-    fn fail_attempt(
-        &mut self,
-        target: &Target,
-        cause: Cause,
-        retry_after: Option<Duration>,
-        detail: Option<String>,
-    ) {
+    fn fail_attempt(&mut self, target: &Target, failure: Failure) {
         let (elapsed, now) = (self.x.elapsed(), self.x.now());
-        match blame(cause) {
+        let Failure { cause, blame, retry_after, detail } = failure;
+        match blame {
             Blame::Target => target.breaker.failed(&self.x.plan.breaker, now),
             Blame::Request => target.breaker.succeeded(&self.x.plan.breaker, now),
             Blame::Nobody => {}
@@ -193,9 +195,7 @@ impl Run {
             attempt.retry_after = retry_after;
             attempt.took = Some(elapsed.saturating_sub(attempt.began));
         }
-        if detail.is_some() {
-            self.x.trace.detail = detail;
-        }
+        self.x.trace.detail = Some(detail);
     }
 
     /// Notes that a stream broke off under way.

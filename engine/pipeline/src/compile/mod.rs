@@ -80,7 +80,7 @@ struct Compiler<'a> {
     /// Parameters seen so far, as they are written and as expressions read them.
     known_params: Vec<(Params, Arc<serde_json::Value>)>,
     /// What accounts say of their models, above the catalogue.
-    own: BTreeMap<Arc<str>, Vec<weir_catalog::Model>>,
+    own: BTreeMap<Arc<str>, Arc<[weir_catalog::Model]>>,
     /// The stages that the expressions of the pipeline being compiled name in `limits.stage("…")`, and where.
     limit_names: Vec<(String, Span)>,
 }
@@ -90,9 +90,7 @@ impl Compiler<'_> {
         let keys = self.keys();
         let providers = self.providers();
         let models = self.models(&providers);
-        let counted =
-            self.set.models.iter().map(|(name, model)| (name.to_string(), self.tokenizer(model, &models)));
-        let services: Arc<dyn Services> = Arc::new(Counting::new(counted.collect::<Vec<_>>()));
+        let services: Arc<dyn Services> = Arc::new(Counting::new(&models));
         let set_params = self.params(&self.set.params);
         let frames: Vec<(Option<When>, &FrameDecl)> = self
             .set

@@ -1,13 +1,16 @@
 //! Models: the routes behind the names that clients ask for.
 
 use super::{Compiler, known};
+use crate::route::Names;
 use crate::{Child, Fallback, FallbackChild, Models, Provider, Retry, Target, Weighted};
 use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use weir_catalog::{Catalogue, Price};
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::StatusSet;
-use weir_policy::{ModelRoute, Named, Spanned};
+use weir_policy::{ModelRoute, Spanned};
+use weir_state::State;
 
 impl Compiler<'_> {
     pub(super) fn models(&mut self, providers: &BTreeMap<Arc<str>, Arc<Provider>>) -> Models {
@@ -20,8 +23,14 @@ impl Compiler<'_> {
                 .iter()
                 .filter_map(|target| {
                     let provider = providers.get(target.provider.value.as_str())?;
-                    let upstream: Option<Arc<str>> = target.model.as_deref().map(Arc::from);
-                    Some((target.weight, self.target(name, &decl.value, provider, upstream)))
+                    let maker = self.maker(&decl.value, provider);
+                    let made = match (&target.model, name.strip_suffix('*')) {
+                        (Some(model), _) => maker.target(model),
+                        // The name that clients ask for is the provider's too.
+                        (None, None) => maker.target(name),
+                        (None, Some(prefix)) => maker.pattern(prefix),
+                    };
+                    Some((target.weight, Arc::new(made)))
                 })
                 .collect();
             let route: Arc<dyn crate::Route> = match decl.value.route {
@@ -44,33 +53,17 @@ impl Compiler<'_> {
         models
     }
 
-    fn target(
-        &self,
-        name: &str,
-        decl: &weir_policy::Model,
-        provider: &Arc<Provider>,
-        upstream: Option<Arc<str>>,
-    ) -> Arc<Target> {
-        let asked = upstream.as_deref().unwrap_or_else(|| name.trim_end_matches('*'));
-        let own = self.own.get(&provider.name).and_then(|rows| weir_catalog::find(rows, asked));
-        let row = own.or_else(|| self.workshop.catalogue.model(provider.row.as_deref()?, asked));
-        let price = decl.price.as_ref().map(known::price).or_else(|| row?.price.clone());
-        let tokenizer = decl
-            .tokenizer
-            .as_ref()
-            .map(|name| Arc::from(name.value.as_str()))
-            .or_else(|| row.and_then(|row| row.tokenizer.as_deref().map(Arc::from)));
-        let breaker = format!("{}/{}", provider.name, upstream.as_deref().unwrap_or(name));
-        let shown = upstream.as_deref().map(|model| format!("{}/{model}", provider.name));
-        Arc::new(Target {
-            shown: shown.and_then(|shown| HeaderValue::try_from(shown).ok()),
+    /// What makes the targets of a model at one provider.
+    fn maker(&self, decl: &weir_policy::Model, provider: &Arc<Provider>) -> Maker {
+        Maker {
             provider: Arc::clone(provider),
-            model: upstream,
-            price,
-            tokenizer,
-            context: decl.context.or_else(|| row.and_then(|row| row.context)),
-            breaker: self.workshop.state.breakers.target(&breaker),
-        })
+            price: decl.price.as_ref().map(known::price),
+            tokenizer: decl.tokenizer.as_ref().map(|name| Arc::from(name.value.as_str())),
+            context: decl.context,
+            own: self.own.get(&provider.name).cloned().unwrap_or_default(),
+            catalogue: self.workshop.catalogue,
+            state: Arc::clone(&self.workshop.state),
+        }
     }
 
     /// Says it where nobody here counts by this vocabulary.
@@ -87,12 +80,54 @@ impl Compiler<'_> {
         };
         self.diagnostics.push(Diagnostic::new(Code::UnknownName, message).at(tokenizer.span).help(help));
     }
+}
 
-    /// The tokenizer that counts for a model: its own, or its first target's.
-    pub(super) fn tokenizer(&self, model: &Named<weir_policy::Model>, models: &Models) -> Option<Arc<str>> {
-        models
-            .get(&model.name)
-            .and_then(|route| route.targets(models).into_iter().find_map(|t| t.tokenizer.clone()))
+/// Makes the targets of a model at one provider: what the set says of the model counts, else what is known of the name.
+struct Maker {
+    provider: Arc<Provider>,
+    price: Option<Price>,
+    tokenizer: Option<Arc<str>>,
+    context: Option<u64>,
+    /// What the account says of its models, above the catalogue.
+    own: Arc<[weir_catalog::Model]>,
+    catalogue: &'static Catalogue,
+    state: Arc<State>,
+}
+
+impl Maker {
+    /// The target for an upstream model.
+    fn target(&self, model: &str) -> Target {
+        let row = weir_catalog::find(&self.own, model)
+            .or_else(|| self.catalogue.model(self.provider.row.as_deref()?, model));
+        let tokenizer = || row.and_then(|row| row.tokenizer.as_deref().map(Arc::from));
+        let shown = format!("{}/{model}", self.provider.name);
+        Target {
+            provider: Arc::clone(&self.provider),
+            model: Some(Arc::from(model)),
+            price: self.price.clone().or_else(|| row?.price.clone()),
+            tokenizer: self.tokenizer.clone().or_else(tokenizer),
+            context: self.context.or_else(|| row?.context),
+            breaker: self.state.breakers.target(&shown),
+            shown: HeaderValue::try_from(shown).ok(),
+            names: None,
+        }
+    }
+
+    /// The target for all names that begin so, each with what is known of it.
+    fn pattern(self, prefix: &str) -> Target {
+        let row = self.provider.row.as_deref().and_then(|row| self.catalogue.provider(row));
+        let rows = self.own.iter().chain(row.into_iter().flat_map(|row| &row.models));
+        let may_be = |row: &&weir_catalog::Model| {
+            let name = row.name.trim_end_matches('*');
+            name.starts_with(prefix) || (row.name.ends_with('*') && prefix.starts_with(name))
+        };
+        let mut tokenizers: Vec<Arc<str>> =
+            rows.filter(may_be).filter_map(|row| row.tokenizer.as_deref().map(Arc::from)).collect();
+        tokenizers.sort_unstable();
+        tokenizers.dedup();
+        let breaker = self.state.breakers.target(&format!("{}/{prefix}*", self.provider.name));
+        let all = Target { model: None, shown: None, breaker, ..self.target(prefix) };
+        Target { names: Some(Names::new(tokenizers, move |name| self.target(name))), ..all }
     }
 }
 

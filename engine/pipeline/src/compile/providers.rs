@@ -23,7 +23,7 @@ impl Compiler<'_> {
         let place = decl.name.span;
         let decl = &decl.value;
         let row = decl.from.as_ref().and_then(|from| self.workshop.catalogue.provider(from));
-        self.own.insert(Arc::clone(name), known::own(&decl.models, row));
+        self.own.insert(Arc::clone(name), known::own(&decl.models, row).into());
         for model in &decl.models {
             self.check_tokenizer(model.tokenizer.as_ref());
         }

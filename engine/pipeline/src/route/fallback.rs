@@ -42,19 +42,19 @@ pub(crate) fn mendable(cause: Cause) -> bool {
 
 impl Route for Fallback {
     fn next(&self, ask: Ask<'_>) -> Option<Pick> {
-        let Some(last) = ask.attempts.last() else { return self.from(0, None, ask) };
-        let current = last.path.get(ask.depth).copied()?;
-        if let Some(pick) = self.again(last, ask) {
-            return Some(pick);
+        let left = self.left(ask);
+        if left == Some(Duration::ZERO) {
+            return None;
         }
-        // A route below may have another target of its own for this failure.
-        let child = self.children.get(usize::from(current))?;
-        if let Child::Route(_) | Child::Requested = child.child
-            && let Some(pick) = child.child.next(current, ask)
-        {
-            return Some(pick);
-        }
-        self.from(current + 1, Some(last), ask)
+        let mut pick = self.pick(ask)?;
+        pick.within = left.into_iter().chain(pick.within).min();
+        Some(pick)
+    }
+
+    fn left_of_last(&self, ask: Ask<'_>) -> Option<Duration> {
+        let last = ask.attempts.last().and_then(|last| last.path.get(ask.depth).copied());
+        let inside = last.and_then(|n| self.children.get(usize::from(n))?.child.left_of_last(n, ask));
+        self.left(ask).into_iter().chain(inside).min()
     }
 
     fn deadline(&self) -> Option<Duration> {
@@ -71,6 +71,28 @@ impl Route for Fallback {
 }
 
 impl Fallback {
+    /// What is left of its deadline, from its own first attempt on.
+    fn left(&self, ask: Ask<'_>) -> Option<Duration> {
+        let began = ask.attempts.first().map_or(ask.elapsed, |first| first.began);
+        self.deadline.map(|deadline| (began + deadline).saturating_sub(ask.elapsed))
+    }
+
+    fn pick(&self, ask: Ask<'_>) -> Option<Pick> {
+        let Some(last) = ask.attempts.last() else { return self.from(0, None, ask) };
+        let current = last.path.get(ask.depth).copied()?;
+        if let Some(pick) = self.again(last, ask) {
+            return Some(pick);
+        }
+        // A route below may have another target of its own for this failure.
+        let child = self.children.get(usize::from(current))?;
+        if let Child::Route(_) | Child::Requested = child.child
+            && let Some(pick) = child.child.next(current, ask)
+        {
+            return Some(pick);
+        }
+        self.from(current + 1, Some(last), ask)
+    }
+
     /// The same target again, if it has tries left and the failure is one to retry.
     fn again(&self, last: &Attempt, ask: Ask<'_>) -> Option<Pick> {
         let tries = ask.attempts.iter().filter(|attempt| attempt.path == last.path).count();
@@ -83,7 +105,10 @@ impl Fallback {
         let own = doubled.mul_f64(0.5 + f64::from(u32::try_from(ask.dice % 1000).unwrap_or(0)) / 2000.0);
         let wait = last.retry_after.unwrap_or(own);
         let path = last.path.get(ask.depth..)?.to_vec();
-        (wait <= LONGEST_WAIT).then(|| Pick { target: Arc::clone(target), path, wait })
+        // A route inside may bound it too. A wait that ends behind a deadline is not begun.
+        let within = self.left_of_last(ask);
+        let fits = wait <= LONGEST_WAIT && within.is_none_or(|within| wait < within);
+        fits.then(|| Pick { target: Arc::clone(target), path, wait, within })
     }
 
     /// The first child from `start` on that may be tried after `last`.

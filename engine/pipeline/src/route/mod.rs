@@ -1,48 +1,21 @@
 //! Choosing targets.
 
 mod fallback;
+mod target;
 #[cfg(test)]
 mod tests;
 mod weighted;
 
 pub(crate) use fallback::mendable;
 pub use fallback::{Fallback, FallbackChild, Retry};
+pub(crate) use target::Names;
+pub use target::Target;
 pub use weighted::Weighted;
 
-use crate::Provider;
 use crate::fingerprint;
-use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_catalog::Price;
 use weir_message::{Attempt, Request};
-use weir_state::Breaker;
-
-/// Provider and upstream model.
-#[derive(Clone, Debug)]
-pub struct Target {
-    /// Whom to ask.
-    pub provider: Arc<Provider>,
-    /// For which model; `None`: the name the client asked for.
-    pub model: Option<Arc<str>>,
-    /// What it costs, if known.
-    pub price: Option<Price>,
-    /// The name of the tokenizer that counts for it, if known.
-    pub tokenizer: Option<Arc<str>>,
-    /// The longest prompt and reply together, in tokens, if known.
-    pub context: Option<u64>,
-    /// Whether it may be tried now; shared with other revisions.
-    pub breaker: Arc<Breaker>,
-    /// `x-weir-target`, where the name of the upstream model is known at load.
-    pub(crate) shown: Option<HeaderValue>,
-}
-
-impl Target {
-    /// The upstream model's name for a request.
-    pub fn model_for(&self, request: &Request) -> Arc<str> {
-        self.model.clone().unwrap_or_else(|| Arc::from(request.model()))
-    }
-}
 
 /// What a route is asked with.
 #[derive(Clone, Copy)]
@@ -53,6 +26,8 @@ pub struct Ask<'a> {
     pub attempts: &'a [&'a Attempt],
     /// The target of the last attempt of all.
     pub last_target: Option<&'a Arc<Target>>,
+    /// The time since the request came in, as attempts tell when they began.
+    pub elapsed: Duration,
     /// The model that a stage named for this request, if one did.
     pub routed: Option<&'a str>,
     /// The models of the plan, for routes that follow the name asked for.
@@ -74,6 +49,8 @@ pub struct Pick {
     pub path: Vec<u16>,
     /// How long to wait before trying.
     pub wait: Duration,
+    /// How long the attempt may take, the wait included, if a route inside another bounds it.
+    pub within: Option<Duration>,
 }
 
 /// A chooser: given the request and the attempts so far, the next target or none. It keeps nothing: asked again with the same
@@ -84,6 +61,11 @@ pub trait Route: Send + Sync {
 
     /// How long all attempts may take together, if bounded.
     fn deadline(&self) -> Option<Duration> {
+        None
+    }
+
+    /// What is left of the deadlines, its own and those of routes inside, that bound the last attempt; `None` if none does.
+    fn left_of_last(&self, _ask: Ask<'_>) -> Option<Duration> {
         None
     }
 
@@ -122,23 +104,35 @@ pub enum Child {
 impl Child {
     /// What this child, the route's `n`th, would try next.
     pub(crate) fn next(&self, n: u16, ask: Ask<'_>) -> Option<Pick> {
-        let mine = |attempt: &&Attempt| attempt.path.get(ask.depth) == Some(&n);
         let route = match self {
             Child::Target(target) => {
-                let fresh = !ask.attempts.iter().copied().any(|attempt| mine(&attempt));
-                return (fresh && (ask.allows)(target)).then(|| Pick {
-                    target: Arc::clone(target),
+                let is_fresh = own(n, ask).next().is_none();
+                let target = target.named(ask.request.model());
+                return (is_fresh && (ask.allows)(&target)).then(|| Pick {
+                    target,
                     path: vec![n],
                     wait: Duration::ZERO,
+                    within: None,
                 });
             }
             Child::Route(route) => route,
             Child::Requested => ask.models.get(ask.request.model())?,
         };
-        let attempts: Vec<&Attempt> = ask.attempts.iter().copied().filter(mine).collect();
+        let attempts: Vec<&Attempt> = own(n, ask).collect();
         let mut pick = route.next(Ask { attempts: &attempts, depth: ask.depth + 1, ..ask })?;
         pick.path.insert(0, n);
         Some(pick)
+    }
+
+    /// [`Route::left_of_last`] of this child, the route's `n`th.
+    pub(crate) fn left_of_last(&self, n: u16, ask: Ask<'_>) -> Option<Duration> {
+        let route = match self {
+            Child::Target(_) => return None,
+            Child::Route(route) => route,
+            Child::Requested => ask.models.get(ask.request.model())?,
+        };
+        let attempts: Vec<&Attempt> = own(n, ask).collect();
+        route.left_of_last(Ask { attempts: &attempts, depth: ask.depth + 1, ..ask })
     }
 
     /// Which models it may lead to besides those that it names itself.
@@ -158,6 +152,11 @@ impl Child {
             Child::Requested => models.iter().flat_map(|(_, route)| route.targets(models)).collect(),
         }
     }
+}
+
+/// The attempts that a route's `n`th child was picked for.
+fn own<'a>(n: u16, ask: Ask<'a>) -> impl Iterator<Item = &'a Attempt> {
+    ask.attempts.iter().copied().filter(move |attempt| attempt.path.get(ask.depth) == Some(&n))
 }
 
 /// The models of a plan by name: exactly, then by the longest pattern (`gpt-5*`).

@@ -25,7 +25,7 @@ fn shapes() -> impl Strategy<Value = Shape> {
     })
 }
 
-fn target(n: usize) -> Arc<Target> {
+pub(super) fn target(n: usize) -> Arc<Target> {
     let provider = Provider {
         name: Arc::from("p"),
         row: None,
@@ -48,6 +48,7 @@ fn target(n: usize) -> Arc<Target> {
         context: None,
         breaker: Arc::default(),
         shown: None,
+        names: None,
     })
 }
 
@@ -87,7 +88,17 @@ fn ask<'a>(
     models: &'a Models,
     dice: u64,
 ) -> Ask<'a> {
-    Ask { request, attempts, last_target: last, routed: None, models, depth: 0, dice, allows: &|_| true }
+    Ask {
+        request,
+        attempts,
+        last_target: last,
+        elapsed: Duration::ZERO,
+        routed: None,
+        models,
+        depth: 0,
+        dice,
+        allows: &|_| true,
+    }
 }
 
 fn failed(n: usize, pick: &Pick) -> Attempt {

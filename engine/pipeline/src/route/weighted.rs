@@ -2,6 +2,7 @@
 
 use super::{Ask, Child, Models, Pick, Reaches, Route, Target};
 use std::sync::Arc;
+use std::time::Duration;
 use weir_message::{Cause, StatusSet};
 
 /// Chooses among children by weight, by the request's own chance; where one fails in a way that another may mend, by weight
@@ -61,6 +62,11 @@ impl Route for Weighted {
             taken.push(n);
         }
         None
+    }
+
+    fn left_of_last(&self, ask: Ask<'_>) -> Option<Duration> {
+        let n = ask.attempts.last()?.path.get(ask.depth).copied()?;
+        self.children.get(usize::from(n))?.1.left_of_last(n, ask)
     }
 
     fn reaches(&self) -> Reaches {

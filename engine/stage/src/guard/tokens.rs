@@ -32,12 +32,6 @@ const PER_MESSAGE: u64 = 3;
 
 pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
     let Settings { max } = bench.settings(decl)?;
-    // Vocabularies are unpacked now and not at the first request.
-    for (_, route) in bench.models.iter() {
-        for target in route.targets(bench.models) {
-            let _ = target.tokenizer.as_deref().and_then(TokenCounter::for_tokenizer);
-        }
-    }
     Some(Arc::new(Tokens { max }))
 }
 
@@ -102,6 +96,7 @@ impl Tokens {
 fn counters(x: &Exchange) -> Vec<TokenCounter> {
     let models = x.plan.models();
     let targets = models.get(x.request.model()).map(|route| route.targets(models)).unwrap_or_default();
+    let targets: Vec<_> = targets.iter().map(|target| target.named(x.request.model())).collect();
     let mut names: Vec<Option<&str>> = targets.iter().map(|target| target.tokenizer.as_deref()).collect();
     names.sort_unstable();
     names.dedup();

@@ -8,7 +8,7 @@ mod tests;
 use crate::nanos;
 use ahash::RandomState;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 /// When a breaker opens, and for how long.
@@ -67,24 +67,47 @@ impl Permit {
     }
 }
 
-/// The breakers of a process, one per target.
+/// The breakers of a process, one per target. Clients make up names under a model that is a pattern: once there are many
+/// breakers, those that nobody holds are dropped.
 pub struct Breakers {
     targets: papaya::HashMap<Box<str>, Arc<Breaker>, RandomState>,
+    /// How many there must be before the next sweep.
+    sweep_at: AtomicUsize,
 }
+
+/// Breakers before they are swept at all.
+const SWEEP_FROM: usize = 4096;
 
 impl Breakers {
     /// None yet.
     pub fn new() -> Self {
-        Self { targets: papaya::HashMap::with_hasher(RandomState::new()) }
+        Self {
+            targets: papaya::HashMap::with_hasher(RandomState::new()),
+            sweep_at: AtomicUsize::new(SWEEP_FROM),
+        }
     }
 
     /// The breaker of a target (`provider/model`), made at first use. Plans look it up once and keep it.
     pub fn target(&self, target: &str) -> Arc<Breaker> {
         let targets = self.targets.pin();
-        match targets.get(target) {
-            Some(breaker) => Arc::clone(breaker),
-            None => Arc::clone(targets.get_or_insert_with(target.into(), Arc::default)),
+        if let Some(breaker) = targets.get(target) {
+            return Arc::clone(breaker);
         }
+        if targets.len() >= self.sweep_at.load(Ordering::Relaxed) {
+            targets.retain(|_, breaker| Arc::strong_count(breaker) > 1);
+            self.sweep_at.store((targets.len() * 2).max(SWEEP_FROM), Ordering::Relaxed);
+        }
+        Arc::clone(targets.get_or_insert_with(target.into(), Arc::default))
+    }
+
+    /// How many there are.
+    pub fn len(&self) -> usize {
+        self.targets.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.targets.is_empty()
     }
 
     /// The targets that may not be tried now, with how long still.

@@ -144,3 +144,15 @@ fn targets_have_breakers_of_their_own_that_outlive_plans() {
     assert_eq!(breakers.open(at(1)), [("openai/gpt-5".to_owned(), at(9))]);
     assert!(breakers.open(at(10)).is_empty());
 }
+
+#[test]
+fn breakers_that_nobody_holds_are_dropped_once_there_are_many() {
+    let breakers = Breakers::new();
+    let held = breakers.target("p/kept");
+    held.failed(&BreakerSettings { consecutive: 1, ..SETTINGS }, at(0));
+    for n in 0..3 * SWEEP_FROM {
+        breakers.target(&format!("p/{n}"));
+    }
+    assert!(breakers.len() <= SWEEP_FROM);
+    assert_eq!(breakers.target("p/kept").allows(&SETTINGS, at(1)), open(9));
+}
