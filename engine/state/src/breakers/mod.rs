@@ -148,10 +148,11 @@ impl Breaker {
     /// Whether the target may be tried. A [`Permit::Probe`] is handed to one asker per cool-down: who gets it must try, and
     /// record what came of it.
     pub fn allows(&self, settings: &BreakerSettings, now: Duration) -> Permit {
-        if let Some(retry_after) = self.rest(now) {
+        // Looked at once: who finds the door closed by the winner of the probe must not take that for a door to be tried.
+        let until = self.open_until.load(Ordering::Acquire);
+        if let Some(retry_after) = self.rest_of(until, now) {
             return Permit::Open { retry_after };
         }
-        let until = self.open_until.load(Ordering::Acquire);
         if until == 0 {
             return Permit::Closed;
         }
@@ -194,7 +195,11 @@ impl Breaker {
 
     /// How long it may not be tried still; `None` if it may.
     fn rest(&self, now: Duration) -> Option<Duration> {
-        let until = self.open_until.load(Ordering::Acquire).max(self.cool_until.load(Ordering::Acquire));
+        self.rest_of(self.open_until.load(Ordering::Acquire), now)
+    }
+
+    fn rest_of(&self, open_until: u64, now: Duration) -> Option<Duration> {
+        let until = open_until.max(self.cool_until.load(Ordering::Acquire));
         until.checked_sub(nanos(now)).filter(|rest| *rest > 0).map(Duration::from_nanos)
     }
 
