@@ -52,6 +52,7 @@ bench: build ## the ratios of the README's table
 
 reference: ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas
+	WEIR_WRITE_REFERENCE=1 $(CARGO) test --locked --quiet -p weir-dialect carriage
 
 clean: ## removes what was built; the cache stays
 	$(CARGO) clean

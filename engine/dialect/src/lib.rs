@@ -4,6 +4,8 @@
 //! the folder. Bodies are decoded at most once; texts share the body's memory and know where they stand in it.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod carriage;
 mod carry;
 mod classify;
 mod cohere;
