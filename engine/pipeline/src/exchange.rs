@@ -4,7 +4,7 @@ use crate::{Gateway, Plan, Target};
 use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Attempt, Denial, Fault, Money, Reply, Request, Trace, Usage};
+use weir_message::{Attempt, Denial, Fault, Money, Outcome, Reply, Request, Timings, Trace, Usage};
 use weir_script::View;
 use weir_state::Space;
 
@@ -92,6 +92,45 @@ pub enum Refusal {
 }
 
 impl Exchange {
+    pub(crate) fn arrive(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Self {
+        let dice = ahash::RandomState::with_seeds(gateway.seed, 1, 2, 3).hash_one(&*request.id);
+        Self {
+            request,
+            original: None,
+            reply: None,
+            attempt: None,
+            target: None,
+            routed: None,
+            trace: Trace {
+                pipeline: Arc::clone(&plan.no_name),
+                stages: Vec::new(),
+                attempts: Vec::new(),
+                timings: Timings::default(),
+                outcome: Outcome::Open,
+                error: None,
+                detail: None,
+                said: None,
+                dropped: Vec::new(),
+            },
+            refusal: None,
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            status: 0,
+            headers: HeaderMap::new(),
+            hidden_headers: Vec::new(),
+            cache: None,
+            params: Arc::clone(&plan.no_params),
+            space: Space::Live,
+            began: gateway.clock.now(),
+            unix_nanos: gateway.clock.unix_nanos(),
+            dice,
+            stage: Arc::clone(&plan.no_name),
+            below: [0; 32],
+            plan: Arc::clone(plan),
+            gateway: Arc::clone(gateway),
+        }
+    }
+
     /// Time on the gateway's clock.
     pub fn now(&self) -> Duration {
         self.gateway.clock.now()

@@ -9,35 +9,33 @@ use crate::up::Up;
 use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
-use weir_message::{
-    Caller, ErrorCode, Fault, Money, Operation, Outcome, Reply, Request, Timings, Trace, Usage,
-};
-use weir_state::Space;
+use weir_message::{Caller, ErrorCode, Fault, Operation, Outcome, Reply, Request};
 
 /// Takes a request through the pipeline that matches it. Never fails: what goes wrong is the reply. Dropping the future, or the
 /// body it returns, cancels the request; what was spent is booked.
-pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Request) -> Response {
+pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, request: Request) -> Response {
     if request.operation == Operation::Model {
         return models(gateway, &plan, &request);
     }
-    let read = match plan.eager.contains(&request.operation) {
-        true => weir_dialect::decode(&mut request),
-        false => weir_dialect::read_head(&mut request),
-    };
-    if let Err(fault) = read {
-        return refuse(Some(&plan), request.dialect, &request.id, &fault);
-    }
-    let mut x = exchange(gateway, &plan, request);
-    let index = match pick(&plan, &mut x) {
-        Ok(Some(index)) => index,
-        Ok(None) => {
-            let fault = Fault::new(ErrorCode::NoPipeline, "no pipeline of the policy takes this request");
-            return refuse(Some(&plan), x.request.dialect, &x.request.id, &fault);
+    let mut run = Run::arrive(gateway, &plan, request);
+    match admit(&mut run, &plan) {
+        Ok(pipeline) => {
+            run.enter(pipeline);
+            through(run, &plan).await
         }
-        Err(fault) => return refuse(Some(&plan), x.request.dialect, &x.request.id, &fault),
-    };
-    let run = Box::new(Run::new(x, index));
-    through(run, &plan).await
+        Err(fault) => refuse(Some(&plan), run.x.request.dialect, &run.x.request.id, &fault),
+    }
+}
+
+/// Reads as much of the request as every pipeline needs, and picks its pipeline.
+fn admit(run: &mut Run, plan: &Plan) -> Result<usize, Fault> {
+    let request = &mut run.x.request;
+    match plan.eager.contains(&request.operation) {
+        true => weir_dialect::decode(request)?,
+        false => weir_dialect::read_head(request)?,
+    }
+    pick(plan, &mut run.x)?
+        .ok_or_else(|| Fault::new(ErrorCode::NoPipeline, "no pipeline of the policy takes this request"))
 }
 
 async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
@@ -86,7 +84,8 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
                         Err(refusal) => refused(run, plan, refusal).await,
                     }
                 }
-                Ok(Reached::Stream(begun)) => stream(run, begun, plan, steps, wants.usage).await,
+                // A stream takes more memory than a whole reply; it gets its own.
+                Ok(Reached::Stream(begun)) => Box::pin(stream(run, begun, plan, steps, wants.usage)).await,
             }
         }
     }
@@ -133,45 +132,6 @@ fn keep_original(x: &mut Exchange, needs: Needs, firm: Needs) -> Result<(), Faul
     }
     x.original = Some(Arc::new(x.request.clone()));
     Ok(())
-}
-
-fn exchange(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Exchange {
-    let dice = ahash::RandomState::with_seeds(gateway.seed, 1, 2, 3).hash_one(&*request.id);
-    Exchange {
-        request,
-        original: None,
-        reply: None,
-        attempt: None,
-        target: None,
-        routed: None,
-        trace: Trace {
-            pipeline: Arc::clone(&plan.no_name),
-            stages: Vec::new(),
-            attempts: Vec::new(),
-            timings: Timings::default(),
-            outcome: Outcome::Open,
-            error: None,
-            detail: None,
-            said: None,
-            dropped: Vec::new(),
-        },
-        refusal: None,
-        usage: Usage::default(),
-        cost: Money::ZERO,
-        status: 0,
-        headers: HeaderMap::new(),
-        hidden_headers: Vec::new(),
-        cache: None,
-        params: Arc::clone(&plan.no_params),
-        space: Space::Live,
-        began: gateway.clock.now(),
-        unix_nanos: gateway.clock.unix_nanos(),
-        dice,
-        stage: Arc::clone(&plan.no_name),
-        below: [0; 32],
-        plan: Arc::clone(plan),
-        gateway: Arc::clone(gateway),
-    }
 }
 
 /// The first pipeline whose condition holds.

@@ -2,7 +2,7 @@
 
 use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
-use crate::{Exchange, Flow, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit};
+use crate::{Exchange, Flow, Gateway, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit};
 use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +27,8 @@ pub(crate) struct Run {
     pub is_sent: bool,
     /// What kept the last attempt that was not sent from being sent.
     pub unsupported: Vec<&'static str>,
-    ended: bool,
+    /// Whether it has a pipeline and has not ended.
+    is_open: bool,
 }
 
 /// What is kept for a step.
@@ -60,26 +61,32 @@ pub(crate) enum Down {
 }
 
 impl Run {
-    pub(crate) fn new(x: Exchange, pipeline: usize) -> Self {
-        let mut run = Self {
-            x,
-            pipeline,
+    /// A request that arrived and has no pipeline yet.
+    pub(crate) fn arrive(gateway: &Arc<Gateway>, plan: &Arc<Plan>, request: Request) -> Box<Self> {
+        Box::new(Self {
+            x: Exchange::arrive(gateway, plan, request),
+            pipeline: 0,
             kept: Vec::new(),
             shadows: Vec::new(),
             decided: Vec::new(),
             attempt_request: None,
             is_sent: false,
             unsupported: Vec::new(),
-            ended: false,
-        };
-        if let Some(pipeline) = run.x.plan.pipelines.get(run.pipeline) {
-            run.kept.resize_with(pipeline.steps.len(), Kept::default);
-            run.decided.resize(pipeline.shared_conditions, None);
+            is_open: false,
+        })
+    }
+
+    /// Its pipeline is known: from here on there is an end to it.
+    pub(crate) fn enter(&mut self, pipeline: usize) {
+        self.pipeline = pipeline;
+        self.is_open = true;
+        if let Some(pipeline) = self.x.plan.pipelines.get(pipeline) {
+            self.kept.resize_with(pipeline.steps.len(), Kept::default);
+            self.decided.resize(pipeline.shared_conditions, None);
             if pipeline.steps.iter().any(|step| step.mode == Mode::Shadow) {
-                run.shadows.resize_with(pipeline.steps.len(), || None);
+                self.shadows.resize_with(pipeline.steps.len(), || None);
             }
         }
-        run
     }
 
     /// The plan, for borrows that outlive changes to the run.
@@ -329,7 +336,7 @@ impl Run {
 
     /// Ends the request: `end` for each stage that was entered, then the record for each observer, then the sink.
     pub(crate) fn finish(&mut self, outcome: Outcome) {
-        if std::mem::replace(&mut self.ended, true) {
+        if !std::mem::replace(&mut self.is_open, false) {
             return;
         }
         self.x.trace.outcome = outcome;
@@ -392,7 +399,7 @@ impl Run {
 
 impl Drop for Run {
     fn drop(&mut self) {
-        if !self.ended && self.is_sent {
+        if self.is_open && self.is_sent {
             // The client left while a provider worked: that it read the request is booked.
             let usage = crate::settle::estimated(&self.x, false, 0);
             self.settle_attempt(Some(usage), Some(Cause::Cancelled));

@@ -82,7 +82,7 @@ impl Run {
         } else {
             StreamDecoder::translating(format, client, refuse::identity(&self.x))
         };
-        let mut begun = Begun {
+        let mut begun = Box::new(Begun {
             status: answer.status,
             headers: answer.headers,
             body: answer.body,
@@ -91,7 +91,7 @@ impl Run {
                 Failure::of(Cause::Invalid, detail)
             })?,
             events: Vec::new(),
-        };
+        });
         loop {
             let chunk = match begun.body.next().await {
                 Some(chunk) => chunk.map_err(Failure::from)?,
@@ -119,7 +119,7 @@ impl Run {
             }
         }
         target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
-        Ok(Reached::Stream(Box::new(begun)))
+        Ok(Reached::Stream(begun))
     }
 }
 

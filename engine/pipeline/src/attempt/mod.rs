@@ -94,7 +94,9 @@ impl Run {
                 self.x.gateway.clock.sleep(pick.wait).await;
             }
             self.begin_attempt(&pick.target, pick.path);
-            if let Some(reason) = self.ruled_out(attempt_steps, steps.len()).await? {
+            if !attempt_steps.is_empty()
+                && let Some(reason) = Box::pin(self.ruled_out(attempt_steps, steps.len())).await?
+            {
                 self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason));
                 continue;
             }

@@ -12,9 +12,6 @@ impl Run {
     /// Runs the `attempt:` stages on a copy of the request. `Some`: the target is ruled out, with the reason. Their places in
     /// the trace begin `at`.
     pub(super) async fn ruled_out(&mut self, steps: &[Step], at: usize) -> Result<Option<String>, Refusal> {
-        if steps.is_empty() {
-            return Ok(None);
-        }
         let mut x = self.x.clone();
         x.attempt = x.trace.attempts.last().cloned();
         for (n, step) in steps.iter().enumerate() {
