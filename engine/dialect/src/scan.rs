@@ -416,10 +416,14 @@ impl<'a> Scan<'a> {
 
 /// Which of `known` a key is. A key that another reader might take for one of them is refused: Go's reader ignores case.
 fn recognise(key: &Lit<'_>, known: &'static [&'static str]) -> Scanned<Option<(usize, &'static str)>> {
-    if !key.escaped
-        && let Some(found) = known.iter().enumerate().find(|(_, name)| **name == key.inner)
-    {
-        return Ok(Some((found.0, found.1)));
+    if !key.escaped && key.inner.is_ascii() {
+        let alike = known.iter().enumerate().find(|(_, name)| name.eq_ignore_ascii_case(key.inner));
+        return match alike {
+            Some((_, name)) if *name != key.inner => {
+                Err(Flaw::new(What::Disguised, key.at.start).under(name))
+            }
+            same => Ok(same.map(|(n, name)| (n, *name))),
+        };
     }
     let value = key.value().map_err(|_| Flaw::new(What::Surrogate, key.at.start))?;
     for name in known {

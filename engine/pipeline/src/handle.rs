@@ -199,7 +199,9 @@ async fn whole(mut run: Box<Run>, plan: &Plan, outcome: Outcome) -> Response {
     let status = reply.status;
     run.x.status = status;
     run.x.reply = Some(reply);
-    run.x.trace.timings.first_release = Some(run.x.elapsed());
+    let elapsed = run.x.elapsed();
+    run.x.trace.timings.first_release = Some(elapsed);
+    run.x.trace.timings.done = Some(elapsed);
     timing(&mut headers, &run.x);
     run.end(outcome).await;
     Response { status, headers, body: ResponseBody::Whole(body) }
@@ -281,9 +283,12 @@ fn dropped(headers: &mut HeaderMap, x: &Exchange) {
     }
 }
 
+/// What a client sends that wants to know where the time went.
+const TIMING: HeaderName = HeaderName::from_static("x-weir-timing");
+
 /// Where the time went (`server-timing`, W3C), for clients that send `x-weir-timing`.
 fn timing(headers: &mut HeaderMap, x: &Exchange) {
-    if !x.request.headers.contains_key("x-weir-timing") {
+    if !x.request.headers.contains_key(TIMING) {
         return;
     }
     let millis = |time: std::time::Duration| time.as_secs_f64() * 1000.0;

@@ -41,6 +41,10 @@ fn named(headers: &HeaderMap) -> Vec<HeaderName> {
 
 /// Takes out every header that concerns one connection alone: the fixed ones, and those that `connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    // Most requests have none: one look at each name settles it.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        return;
+    }
     for name in named(headers) {
         headers.remove(name);
     }

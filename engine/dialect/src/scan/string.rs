@@ -8,6 +8,13 @@ const BLOCK: usize = 64;
 /// Passes over a string whose inside begins at `from`. Where it ends, the closing quote included, and whether it has escapes;
 /// or the place where it is no string of JSON.
 pub(super) fn pass(bytes: &[u8], from: usize) -> Result<(usize, bool), usize> {
+    // Most strings are keys and other short ones.
+    if let Some(first) = bytes.get(from..).and_then(|rest| rest.first_chunk()) {
+        let at = from + marks_of(*first).trailing_zeros() as usize;
+        if at < from + first.len() && bytes.get(at) == Some(&b'"') {
+            return Ok((at + 1, false));
+        }
+    }
     let (mut escaped, mut passed, mut block) = (false, from, from);
     while let Some(rest) = bytes.get(block..).filter(|rest| !rest.is_empty()) {
         let mut marks = marks(rest);
@@ -51,13 +58,15 @@ fn marks(rest: &[u8]) -> u64 {
         &last
     });
     let (parts, _) = block.as_chunks::<16>();
-    parts.iter().rev().fold(0, |marks, part| {
-        let part = u8x16::new(*part);
-        let is_quote = part.simd_eq(u8x16::splat(b'"'));
-        let is_backslash = part.simd_eq(u8x16::splat(b'\\'));
-        let is_control = part.min(u8x16::splat(0x1f)).simd_eq(part);
-        marks << 16 | u64::from((is_quote | is_backslash | is_control).to_bitmask())
-    })
+    parts.iter().rev().fold(0, |marks, part| marks << 16 | u64::from(marks_of(*part)))
+}
+
+fn marks_of(part: [u8; 16]) -> u32 {
+    let part = u8x16::new(part);
+    let is_quote = part.simd_eq(u8x16::splat(b'"'));
+    let is_backslash = part.simd_eq(u8x16::splat(b'\\'));
+    let is_control = part.min(u8x16::splat(0x1f)).simd_eq(part);
+    (is_quote | is_backslash | is_control).to_bitmask()
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
-use weir_dialect::{Level, StreamDecoder, WireFormat};
+use weir_dialect::{EVENT_STREAM, Level, StreamDecoder, WireFormat};
 use weir_message::{Cause, EventKind, Reply};
 
 /// The largest whole reply taken from a provider, in bytes.
@@ -124,8 +124,10 @@ impl Run {
 }
 
 fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    value.trim_start().to_ascii_lowercase().starts_with("text/event-stream")
+    let value =
+        headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes().trim_ascii_start());
+    let start = value.get(..EVENT_STREAM.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
 }
 
 /// At most `limit` bytes of the body; what fails on the way is left out.

@@ -74,7 +74,8 @@ impl Run {
         };
         let attempt_steps: &[Step] = route_step.map_or(&[], |step| &step.attempt);
         let of_pipeline = plan.pipelines.get(self.pipeline).and_then(|pipeline| pipeline.deadline);
-        let of_route = route.deadline().map(|deadline| self.x.now() + deadline);
+        let mut now = self.x.now();
+        let of_route = route.deadline().map(|deadline| now + deadline);
         let deadline = of_pipeline.map(|deadline| self.x.began + deadline).into_iter().chain(of_route).min();
         let left = |now: Duration| match deadline.map(|at| at.saturating_sub(now)) {
             Some(Duration::ZERO) => Err(Refusal::Failed(Fault::new(
@@ -84,23 +85,25 @@ impl Run {
             left => Ok(left),
         };
         loop {
-            left(self.x.now())?;
-            let pick = if self.x.trace.attempts.len() < MOST_ATTEMPTS { self.ask(route) } else { None };
+            left(now)?;
+            let pick = if self.x.trace.attempts.len() < MOST_ATTEMPTS { self.ask(route, now) } else { None };
             let Some(pick) = pick else { return Err(self.exhausted()) };
-            let of_routes = pick.within.map(|within| self.x.now() + within);
+            let of_routes = pick.within.map(|within| now + within);
             if !pick.wait.is_zero() {
                 // A wait that ends behind the deadline is not begun.
-                left(self.x.now() + pick.wait)?;
+                left(now + pick.wait)?;
                 self.x.gateway.clock.sleep(pick.wait).await;
+                now = self.x.now();
             }
-            self.begin_attempt(&pick.target, pick.path);
-            if !attempt_steps.is_empty()
-                && let Some(reason) = Box::pin(self.ruled_out(attempt_steps, steps.len())).await?
-            {
-                self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason));
-                continue;
+            self.begin_attempt(&pick.target, pick.path, now);
+            if !attempt_steps.is_empty() {
+                let reason = Box::pin(self.ruled_out(attempt_steps, steps.len())).await?;
+                now = self.x.now();
+                if let Some(reason) = reason {
+                    self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason), now);
+                    continue;
+                }
             }
-            let now = self.x.now();
             let of_routes_left = of_routes.map(|at| at.saturating_sub(now));
             let remaining = left(now)?.into_iter().chain(of_routes_left).min();
             let call = match self.call(&pick.target, remaining, wants)? {
@@ -109,14 +112,14 @@ impl Run {
                     let reason =
                         format!("{} has no place for {}", pick.target.provider.name, lost.join(", "));
                     self.unsupported = lost;
-                    self.fail_attempt(&pick.target, Failure::of(Cause::Unsupported, reason));
+                    self.fail_attempt(&pick.target, Failure::of(Cause::Unsupported, reason), now);
                     continue;
                 }
             };
             // Only now: whoever is given a breaker's one probe must try.
             if !pick.target.breaker.allows(&plan.breaker, now).allows() {
                 let reason = format!("{} is left alone after failures", pick.target.provider.name);
-                self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason));
+                self.fail_attempt(&pick.target, Failure::of(Cause::RuledOut, reason), now);
                 continue;
             }
             self.is_sent = true;
@@ -125,7 +128,7 @@ impl Run {
             match self.taken(&pick.target, answer, wants).await {
                 Ok(reached) => return Ok(reached),
                 Err(mut failure) => {
-                    let now = self.x.now();
+                    now = self.x.now();
                     if failure.cause == Cause::Timeout && left(now).is_err() {
                         // It was the request's own deadline, not the provider's slowness.
                         failure.cause = Cause::Deadline;
@@ -133,15 +136,14 @@ impl Run {
                         // A route inside another gave it no more time; the outer one may go on.
                         failure.blame = Blame::Nobody;
                     }
-                    self.fail_attempt(&pick.target, failure);
+                    self.fail_attempt(&pick.target, failure, now);
                 }
             }
         }
     }
 
     /// Asks the route for the next target. A target whose breaker is open is not allowed.
-    fn ask(&self, route: &dyn Route) -> Option<crate::Pick> {
-        let now = self.x.now();
+    fn ask(&self, route: &dyn Route, now: Duration) -> Option<crate::Pick> {
         // A look that leaves the probe of a breaker to whoever sends: a rest of no length ends at once.
         let looking = BreakerSettings { cool_down: Duration::ZERO, ..self.x.plan.breaker };
         let allows =
@@ -151,7 +153,7 @@ impl Run {
             request: &self.x.request,
             attempts: &attempts,
             last_target: self.x.target.as_ref(),
-            elapsed: self.x.elapsed(),
+            elapsed: now.saturating_sub(self.x.began),
             routed: self.x.routed.as_deref(),
             models: &self.x.plan.models,
             depth: 0,
@@ -160,10 +162,12 @@ impl Run {
         })
     }
 
-    fn begin_attempt(&mut self, target: &Arc<Target>, path: Vec<u16>) {
+    fn begin_attempt(&mut self, target: &Arc<Target>, path: Vec<u16>, now: Duration) {
         let n = u32::try_from(self.x.trace.attempts.len()).unwrap_or(u32::MAX).saturating_add(1);
         self.is_sent = false;
         self.x.target = Some(Arc::clone(target));
+        // One attempt is the rule.
+        self.x.trace.attempts.reserve_exact(1);
         self.x.trace.attempts.push(Attempt {
             n,
             provider: Arc::clone(&target.provider.name),
@@ -173,7 +177,7 @@ impl Run {
             cause: None,
             status: None,
             retry_after: None,
-            began: self.x.elapsed(),
+            began: now.saturating_sub(self.x.began),
             first_byte: None,
             took: None,
             usage: None,
@@ -181,8 +185,8 @@ impl Run {
         });
     }
 
-    fn fail_attempt(&mut self, target: &Target, failure: Failure) {
-        let (elapsed, now) = (self.x.elapsed(), self.x.now());
+    fn fail_attempt(&mut self, target: &Target, failure: Failure, now: Duration) {
+        let elapsed = now.saturating_sub(self.x.began);
         let Failure { cause, blame, retry_after, detail } = failure;
         match blame {
             Blame::Target => target.breaker.failed(&self.x.plan.breaker, now),

@@ -79,8 +79,10 @@ impl App {
     async fn head(&self, session: &mut ServerSession, limits: &Limits) -> Head {
         let kept = session.take_connection_user_context().is_some();
         let patience = if kept { limits.idle.max(limits.header_timeout) } else { limits.header_timeout };
-        // The time is kept here, for the head as a whole; inside it would be kept anew for every read.
+        // The time is kept here, for the head as a whole, and for the body as a whole where it is read; inside it would be
+        // kept anew for every read.
         session.set_keepalive(Some(0));
+        session.set_read_timeout(None);
         let read = match session {
             ServerSession::H1(_) => timeout(patience, session.read_request()).await,
             _ => Ok(session.read_request().await),

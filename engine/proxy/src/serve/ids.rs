@@ -1,7 +1,6 @@
 //! What ties a request to logs and traces elsewhere: `x-request-id`, W3C `traceparent`.
 
 use http::{HeaderMap, HeaderName, HeaderValue};
-use std::fmt::Write;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -34,17 +33,15 @@ pub(crate) fn request_id(headers: &mut HeaderMap, fresh: &Uuid) -> Arc<str> {
 
 /// Continues the client's trace with a span of our own, or begins one (<https://www.w3.org/TR/trace-context/>).
 pub(crate) fn continue_trace(headers: &mut HeaderMap, fresh: &Uuid) {
-    let mut text = String::with_capacity(55);
-    let (_, low) = fresh.as_u64_pair();
+    let mut buffer = Uuid::encode_buffer();
+    // 32 hexadecimal digits; the lower half is the span's.
+    let fresh: &str = fresh.simple().encode_lower(&mut buffer);
+    let (_, span) = fresh.split_at(fresh.len() / 2);
     let given = headers.get(TRACEPARENT).and_then(|value| parse(value.as_bytes()));
-    match given {
-        Some((trace, flags)) => {
-            let _ = write!(text, "00-{trace}-{low:016x}-{flags}");
-        }
-        None => {
-            let _ = write!(text, "00-{:032x}-{low:016x}-00", fresh.as_u128());
-            headers.remove(TRACESTATE);
-        }
+    let (trace, flags) = given.unwrap_or((fresh, "00"));
+    let text = ["00-", trace, "-", span, "-", flags].concat();
+    if given.is_none() {
+        headers.remove(TRACESTATE);
     }
     if let Ok(value) = HeaderValue::try_from(text) {
         headers.insert(TRACEPARENT, value);

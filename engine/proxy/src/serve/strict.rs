@@ -7,19 +7,20 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
+use memchr::memchr3_iter;
 
 /// Checks the head of an HTTP/1 request: `raw` as it came, `headers` as parsed. The error says what is wrong with it.
 pub(crate) fn check(raw: &[u8], headers: &HeaderMap, is_http_11: bool) -> Result<(), &'static str> {
-    let mut last = 0;
-    for &byte in raw {
-        match (last, byte) {
-            (b'\r', b'\n') => {}
-            (b'\r', _) => return Err("a bare CR in the head"),
-            (_, b'\n') => return Err("a bare LF in the head"),
-            (_, 0) => return Err("a NUL in the head"),
+    let byte = |at: Option<usize>| at.and_then(|at| raw.get(at)).copied();
+    for at in memchr3_iter(b'\r', b'\n', 0, raw) {
+        match byte(Some(at)) {
+            Some(b'\r') if byte(Some(at + 1)).is_some_and(|next| next != b'\n') => {
+                return Err("a bare CR in the head");
+            }
+            Some(b'\n') if byte(at.checked_sub(1)) != Some(b'\r') => return Err("a bare LF in the head"),
+            Some(0) => return Err("a NUL in the head"),
             _ => {}
         }
-        last = byte;
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         if declares_length(raw) {

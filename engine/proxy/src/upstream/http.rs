@@ -77,13 +77,12 @@ fn no_connection(limit: Duration) -> CallError {
 
 /// The request's head: end-to-end headers, `host`, framing.
 fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHeader>, CallError> {
-    let uri = format!("{}{}", endpoint.base_path, call.path);
-    let (mut parts, ()) = http::Request::builder()
-        .method(call.method.clone())
-        .uri(uri)
-        .body(())
-        .map_err(|error| CallError::new(Cause::Invalid, format!("the request line: {error}")))?
-        .into_parts();
+    let (mut parts, ()) = http::Request::new(()).into_parts();
+    parts.method = call.method.clone();
+    parts.uri = [&*endpoint.base_path, &*call.path]
+        .concat()
+        .try_into()
+        .map_err(|error| CallError::new(Cause::Invalid, format!("the request line: {error}")))?;
     parts.headers = call.headers.clone();
     parts.headers.remove(EXPECT);
     parts.headers.insert(HOST, site.host.clone());
