@@ -2,8 +2,8 @@
 
 use crate::wire::wire;
 use crate::{
-    Collector, Level, StreamDecoder, WireFormat, decode, decode_reply, echo, outgoing, provider_error,
-    read_head, read_reply_usage,
+    Collector, Level, Outgoing, StreamDecoder, WireFormat, decode, decode_reply, echo, outgoing,
+    provider_error, read_head, read_reply_usage,
 };
 use bytes::Bytes;
 use http::HeaderMap;
@@ -39,14 +39,15 @@ fn request_of(dialect: Dialect, operation: Operation, bytes: &[u8]) -> bool {
     let mut holds = head_read.is_ok() && head.head == request.head;
     let model = request.model().to_owned();
     let own = WireFormat { dialect, operation };
-    holds &= outgoing(&head, own, "another", true).is_ok_and(|out| read_again(own, out.body).is_some());
+    let went = |format: WireFormat, out: Outgoing| read_again(format, out.path, out.body).is_some();
+    holds &= outgoing(&head, own, "another", true).is_ok_and(|out| went(own, out));
     if request.head.model.is_some() {
         holds &= outgoing(&request, own, &model, false).is_ok_and(|out| out.body == request.raw);
     }
     for to in others(own) {
         // Whatever becomes of it, what comes out can be read there.
         if let Ok(out) = outgoing(&request, to, "another", false) {
-            holds &= read_again(to, out.body).is_some();
+            holds &= went(to, out);
         }
     }
     let texts = request.texts();
@@ -54,8 +55,9 @@ fn request_of(dialect: Dialect, operation: Operation, bytes: &[u8]) -> bool {
         // No change inside the text, but its literal is written anew.
         holds &= request.edit_text(*index, &[]);
     }
-    holds
-        & request.outgoing().is_ok_and(|out| read_again(own, out).is_some_and(|again| again.texts() == texts))
+    let path = request.path.to_string();
+    let again = |out| read_again(own, path, out).is_some_and(|again| again.texts() == texts);
+    holds & request.outgoing().is_ok_and(again)
 }
 
 /// What else a provider may be asked for the same.
@@ -67,8 +69,9 @@ fn others(own: WireFormat) -> impl Iterator<Item = WireFormat> {
     asked.flat_map(in_all).filter(move |other| *other != own)
 }
 
-fn read_again(format: WireFormat, bytes: Bytes) -> Option<Request> {
-    let mut request = sent(format.dialect, format.operation, bytes);
+fn read_again(format: WireFormat, path: String, bytes: Bytes) -> Option<Request> {
+    let mut request = Request::new("", format.dialect, format.operation, path);
+    request.raw = bytes;
     decode(&mut request).is_ok().then_some(request)
 }
 

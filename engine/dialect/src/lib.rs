@@ -16,6 +16,7 @@ mod error;
 mod fields;
 mod flaw;
 pub mod fuzzing;
+mod gemini;
 mod openai;
 mod piece;
 mod scan;
@@ -245,8 +246,13 @@ fn current(request: &Request) -> Result<Cow<'_, Request>, Fault> {
 /// The media type of whole bodies that Weir writes.
 pub const JSON: &str = "application/json";
 
-/// The media type of streams that Weir writes.
+/// The media type of streams of events.
 pub const EVENT_STREAM: &str = "text/event-stream";
+
+/// The media type of the stream that a request asks for.
+pub fn stream_type(request: &Request) -> &'static str {
+    wire(request.dialect).map_or(EVENT_STREAM, |wire| wire.stream_type(request))
+}
 
 /// What a client is told of an error.
 #[derive(Clone, Copy, Debug)]

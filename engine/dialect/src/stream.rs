@@ -55,16 +55,13 @@ pub struct Ending {
 impl StreamDecoder {
     /// A decoder of a stream of this operation for a client of the same dialect; `None` if the dialect is not spoken here.
     pub fn new(dialect: Dialect, operation: Operation, level: Level) -> Option<Self> {
-        let limit = match operation {
-            Operation::Response => Sse::LARGE_LIMIT,
-            _ => Sse::LIMIT,
-        };
+        let wire = wire(dialect)?;
         Some(Self {
             from: dialect,
-            sse: Sse::new(limit),
+            sse: Sse::new(wire.event_limit(operation)),
             level,
             is_done: false,
-            reader: wire(dialect)?.reader(operation),
+            reader: wire.reader(operation),
             translation: None,
         })
     }

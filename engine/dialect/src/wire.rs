@@ -4,7 +4,8 @@ use crate::carry::Loss;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
-use crate::{ErrorBody, Identity, ProviderError, ReplySummary, cohere, openai};
+use crate::sse::Sse;
+use crate::{EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, cohere, gemini, openai};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -14,8 +15,9 @@ use weir_message::{Dialect, Fault, Operation, Reply, Request};
 pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
     Some(match dialect {
         Dialect::OpenAi => &openai::OpenAi,
+        Dialect::Gemini => &gemini::Gemini,
         Dialect::Cohere => &cohere::Cohere,
-        Dialect::Anthropic | Dialect::Gemini | Dialect::Bedrock | Dialect::Native => return None,
+        Dialect::Anthropic | Dialect::Bedrock | Dialect::Native => return None,
     })
 }
 
@@ -86,6 +88,16 @@ pub(crate) trait Wire: Sync {
     /// Whether streams tell usage whether the client asked or not.
     fn always_tells_usage(&self) -> bool {
         false
+    }
+
+    /// The largest event of a provider's stream that is taken, in bytes.
+    fn event_limit(&self, operation: Operation) -> usize {
+        if operation == Operation::Response { Sse::LARGE_LIMIT } else { Sse::LIMIT }
+    }
+
+    /// The media type of the stream that a client asks for.
+    fn stream_type(&self, _request: &Request) -> &'static str {
+        EVENT_STREAM
     }
 
     /// What reads a provider's streams.

@@ -39,6 +39,8 @@ pub enum ReplyBody {
     Choices(Vec<Choice>),
     /// Vectors in the order of the inputs, each as spelt: a JSON array of numbers, or a string of Base64.
     Vectors(Vec<ByteString>),
+    /// How many tokens a request has.
+    Count(u64),
 }
 
 /// One alternative answer.
@@ -98,7 +100,7 @@ impl Reply {
     pub fn choices(&self) -> &[Choice] {
         match &self.body {
             ReplyBody::Choices(choices) => choices,
-            ReplyBody::Unread | ReplyBody::Opaque | ReplyBody::Vectors(_) => &[],
+            ReplyBody::Unread | ReplyBody::Opaque | ReplyBody::Vectors(_) | ReplyBody::Count(_) => &[],
         }
     }
 

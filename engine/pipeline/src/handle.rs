@@ -105,6 +105,11 @@ async fn stream(
     let mut up = Up::new(run, begun, steps, asks_usage);
     // Stages have set their headers by now; a stream that is over at once takes its run along.
     let mut headers = up.run().map(|run| reply_headers(&provider_headers, &run.x, plan)).unwrap_or_default();
+    let media_type =
+        up.run().map_or(weir_dialect::EVENT_STREAM, |run| weir_dialect::stream_type(&run.x.request));
+    if media_type != weir_dialect::EVENT_STREAM {
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
+    }
     match up.first().await {
         // Nothing was sent yet: the refusal can have a status of its own.
         Err(Some((run, refusal))) => return refused(run, plan, refusal).await,
@@ -180,7 +185,8 @@ async fn whole(mut run: Box<Run>, plan: &Plan, outcome: Outcome) -> Response {
     let mut headers = reply_headers(&reply.headers, &run.x, plan);
     let body = match streams(&run.x.request) {
         true => {
-            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(weir_dialect::EVENT_STREAM));
+            let media_type = weir_dialect::stream_type(&run.x.request);
+            headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
             match refuse::streamed(&run.x, &reply) {
                 Ok(body) => body,
                 Err(fault) => {

@@ -30,7 +30,9 @@ pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response
         Refusal::Denied(denial) if is_spoken(denial, request.operation) => {
             let reply = spoken(x, &denial.message);
             match streams(request) {
-                true => (200, weir_dialect::EVENT_STREAM, streamed(x, &reply).unwrap_or_default(), None),
+                true => {
+                    (200, weir_dialect::stream_type(request), streamed(x, &reply).unwrap_or_default(), None)
+                }
                 false => (200, weir_dialect::JSON, reply.outgoing(), None),
             }
         }

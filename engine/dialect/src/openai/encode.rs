@@ -1,7 +1,7 @@
 //! What Weir itself writes in OpenAI's format: requests to send, errors, denials, lists of models.
 
 use crate::compose::{Array, Object, object, write_string};
-use crate::{ErrorBody, Identity};
+use crate::{ErrorBody, Identity, gemini};
 use bytes::Bytes;
 use memchr::memmem;
 use weir_message::{
@@ -230,6 +230,18 @@ pub(crate) fn tool_calls<'a>(a: &mut Array<'_>, parts: impl IntoIterator<Item = 
             o.string("id", &call.id).string("type", "function");
             o.object("function", |o| {
                 o.string("name", &call.name).string("arguments", call.arguments.as_str());
+            });
+            extra_content(o, call.signature.as_deref());
+        });
+    }
+}
+
+/// `extra_content` of a call: the signature that Gemini wants back with it.
+pub(crate) fn extra_content(o: &mut Object<'_>, signature: Option<&str>) {
+    if let Some(signature) = signature.and_then(gemini::signature::own) {
+        o.object("extra_content", |o| {
+            o.object("google", |o| {
+                o.string("thought_signature", signature);
             });
         });
     }

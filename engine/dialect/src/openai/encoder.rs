@@ -1,6 +1,6 @@
 //! Events of a stream that Weir itself writes.
 
-use super::encode::{citation, finish, prefixed, usage};
+use super::encode::{citation, extra_content, finish, prefixed, usage};
 use super::stream::Reader;
 use crate::ErrorBody;
 use crate::compose::{Object, write_object};
@@ -158,7 +158,7 @@ impl WriteEvents for Encoder {
                 }
                 self.identity.created = created.unwrap_or(self.identity.created);
             }
-            Piece::Call { choice, index, id, name, .. } => {
+            Piece::Call { choice, index, id, name, signature } => {
                 self.open(choice, out);
                 let number = self.number(choice, index);
                 out.push(self.choice(choice, "null", |o| {
@@ -168,6 +168,7 @@ impl WriteEvents for Encoder {
                             o.object("function", |o| {
                                 o.string("name", &name).string("arguments", "");
                             });
+                            extra_content(o, signature.as_deref());
                         });
                     });
                 }));

@@ -1,5 +1,6 @@
 //! What a message says, in requests, whole replies and, in its fields, deltas of streams.
 
+use crate::gemini;
 use crate::scan::{Next, Scan, Scanned};
 use bytestring::ByteString;
 use weir_message::{
@@ -298,7 +299,7 @@ fn annotations(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
 /// An item of `tool_calls`.
 pub(crate) fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
     let mut call = empty_call();
-    scan.object(&["id", "function", "custom"], |scan, field, _| {
+    scan.object(&["id", "function", "custom", "extra_content"], |scan, field, _| {
         match field {
             "id" => {
                 if let Some(lit) = scan.string_or_null()? {
@@ -306,6 +307,7 @@ pub(crate) fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
                 }
             }
             "function" | "custom" => function(scan, &mut call)?,
+            "extra_content" => call.signature = extra_content(scan)?,
             _ => {
                 scan.skip()?;
             }
@@ -313,6 +315,28 @@ pub(crate) fn tool_call(scan: &mut Scan<'_>) -> Scanned<ToolCall> {
         Ok(())
     })?;
     Ok(call)
+}
+
+/// `extra_content` of a call (Google's own addition: ai.google.dev/gemini-api/docs/thought-signatures): its signature.
+pub(crate) fn extra_content(scan: &mut Scan<'_>) -> Scanned<Option<ByteString>> {
+    let mut signature = None;
+    if scan.next()? != Next::Object {
+        return scan.skip().map(|_| signature);
+    }
+    scan.object(&["google"], |scan, field, _| {
+        if field != "google" || scan.next()? != Next::Object {
+            return scan.skip().map(|_| ());
+        }
+        scan.object(&["thought_signature"], |scan, field, _| match (field, scan.next()?) {
+            ("thought_signature", Next::String) => {
+                signature = Some(gemini::signature::read(&scan.string()?.value()?));
+                Ok(())
+            }
+            _ => scan.skip().map(|_| ()),
+        })
+        .map(|_| ())
+    })?;
+    Ok(signature)
 }
 
 /// `function` of a call (or `custom`, whose `input` is prose).

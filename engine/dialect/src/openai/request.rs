@@ -181,7 +181,7 @@ fn write_media(a: &mut Array<'_>, media: &Media, loss: &mut Loss) {
         }),
         (MediaKind::Image, Source::Base64(data)) => a.object(|o| {
             o.string("type", "image_url").object("image_url", |o| {
-                o.string("url", &format!("data:{};base64,{data}", media_type.unwrap_or("image/png")));
+                o.base64("url", &format!("data:{};base64,", media_type.unwrap_or("image/png")), data);
                 o.string_if("detail", media.detail.as_deref());
             });
         }),
@@ -192,14 +192,14 @@ fn write_media(a: &mut Array<'_>, media: &Media, loss: &mut Loss) {
                     "x-wav" | "wave" => "wav",
                     other => other,
                 });
-                o.string("data", data).string("format", format);
+                o.base64("data", "", data).string("format", format);
             });
         }),
         (MediaKind::Document, Source::Base64(data)) => a.object(|o| {
             o.string("type", "file").object("file", |o| {
                 o.string("filename", media.name.as_deref().unwrap_or("document.pdf"));
                 let media_type = media_type.unwrap_or("application/pdf");
-                o.string("file_data", &format!("data:{media_type};base64,{data}"));
+                o.base64("file_data", &format!("data:{media_type};base64,"), data);
             });
         }),
         (_, Source::Text(text)) => {

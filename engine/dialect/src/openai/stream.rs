@@ -116,7 +116,7 @@ impl ReadEvents for Reader {
             index: call.index,
             id: call.id.unwrap_or_default(),
             name: call.name.unwrap_or_default(),
-            signature: None,
+            signature: call.signature,
         }));
         let reasons =
             |delta: &Delta, index| delta.block.kind == BlockKind::Reasoning && delta.block.index == index;
@@ -187,6 +187,7 @@ struct Call {
     index: u32,
     id: Option<ByteString>,
     name: Option<ByteString>,
+    signature: Option<ByteString>,
 }
 
 impl Chunk {
@@ -326,7 +327,7 @@ fn delta(scan: &mut Scan<'_>, want: Want, out: &mut Chunk) -> Scanned<()> {
                 ("reasoning_details", Next::Array) => marks(scan, field, out)?,
                 ("annotations", Next::Array) if want == Want::All => marks(scan, field, out)?,
                 ("function_call", Next::Object) => {
-                    let mut call = Call { choice: 0, index: 0, id: None, name: None };
+                    let mut call = Call { choice: 0, index: 0, id: None, name: None, signature: None };
                     function(scan, &mut call, out)?;
                     if call.name.is_some() {
                         out.calls.push(call);
@@ -373,8 +374,8 @@ fn marks(scan: &mut Scan<'_>, field: &'static str, out: &mut Chunk) -> Scanned<(
 fn call(scan: &mut Scan<'_>, n: usize, out: &mut Chunk) -> Scanned<()> {
     let mut number = n as u64;
     let from = out.deltas.len();
-    let mut call = Call { choice: 0, index: 0, id: None, name: None };
-    scan.object(&["index", "id", "function", "custom"], |scan, field, _| {
+    let mut call = Call { choice: 0, index: 0, id: None, name: None, signature: None };
+    scan.object(&["index", "id", "function", "custom", "extra_content"], |scan, field, _| {
         match (field, scan.next()?) {
             ("index", _) => set_count(scan, &mut number)?,
             ("id", Next::String) => {
@@ -382,6 +383,7 @@ fn call(scan: &mut Scan<'_>, n: usize, out: &mut Chunk) -> Scanned<()> {
                 call.id = Some(scan.shared(&lit)?);
             }
             ("function" | "custom", Next::Object) => function(scan, &mut call, out)?,
+            ("extra_content", _) => call.signature = parts::extra_content(scan)?,
             _ => {
                 scan.skip()?;
             }
