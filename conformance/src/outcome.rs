@@ -74,13 +74,11 @@ impl Came {
         }
     }
 
-    /// The record of a request that reached no pipeline: nothing but how it failed.
+    /// The record of a request that needs no pipeline, such as one for the list of models.
     pub(crate) fn blank_trace(&self) -> Trace {
-        Trace {
-            outcome: Outcome::Failed,
-            error: self.client.error.as_ref().map(|error| error.code.clone()),
-            ..Trace::default()
-        }
+        let error = self.client.error.as_ref().map(|error| error.code.clone());
+        let outcome = if error.is_some() { Outcome::Failed } else { Outcome::Replied };
+        Trace { outcome, error, ..Trace::default() }
     }
 
     /// What was booked for nothing.

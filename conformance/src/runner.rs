@@ -17,7 +17,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use weir_diagnostic::{Code, Diagnostics, Severity, Sources};
 use weir_message::{ErrorCode, Fault, Operation, Trace};
 use weir_pipeline::{
-    Clock, Exchange, Gateway, Plan, Response, ResponseBody, Sink, SystemClock, Upstream, handle, refuse,
+    Clock, Exchange, Gateway, Plan, Refused, Response, ResponseBody, Sink, SystemClock, Upstream, handle,
+    refuse,
 };
 use weir_script::Ledger;
 use weir_state::State;
@@ -130,6 +131,11 @@ impl Sink for LastEnded {
         let ledger = Ledger { usage: exchange.usage, cost: exchange.cost };
         let counts = Counts::of(exchange);
         let ended = Ended { trace: std::mem::take(&mut exchange.trace), ledger, counts };
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
+    }
+
+    fn refused(&self, refused: &Refused<'_>) {
+        let ended = Ended { trace: refused.trace(), ledger: Came::no_ledger(), counts: Counts::default() };
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 
@@ -298,7 +304,9 @@ pub(crate) async fn respond(
     client: &ClientRequest,
     mut request: weir_message::Request,
 ) -> Response {
-    let fault = |fault: &Fault| refuse(Some(plan), request.dialect, &request.id, fault);
+    request.listener = listener(plan, client);
+    request.source = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
+    let fault = |fault: &Fault| refuse(gateway, plan, &request, fault);
     match weir_dialect::classify(&request.method, &request.path, &request.headers) {
         Ok(_) => {}
         Err(weir_dialect::Unclassified::UnknownPath) => {
@@ -308,13 +316,10 @@ pub(crate) async fn respond(
             return fault(&Fault::new(ErrorCode::BadMethod, format!("this path takes {allow}")));
         }
     }
-    let listener = listener(plan, client);
     match identified(plan, client, &request) {
         Ok(caller) => request.caller = caller,
         Err(wrong) => return fault(&wrong),
     }
-    request.listener = listener;
-    request.source = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
     debug_assert!(request.operation != Operation::Http);
     handle(gateway, Arc::clone(plan), request).await
 }

@@ -204,15 +204,8 @@ fn exchange(gateway: &Gateway, provider: &Provider, step: &Step, n: usize) -> st
     }
     let id = head.header("x-request-id").map_or_else(|| request_id(&step.request, n), str::to_owned);
     let mut came = Came::new(sent(&step.request, &id), head.status, headers, &Bytes::from(body));
-    // A request that reached no pipeline has no trace.
-    let error = came.client.error.as_ref().map(|error| error.code.as_str());
-    let outside = match error {
-        Some(
-            "no-pipeline" | "unknown-path" | "bad-method" | "invalid-key" | "bad-http" | "bad-request"
-            | "body-too-large",
-        ) => gateway.admin(&format!("/traces/{id}")).status() != 200,
-        _ => came.request.operation == weir_message::Operation::Model,
-    };
+    // What needs no pipeline has no trace.
+    let outside = came.request.operation == weir_message::Operation::Model && came.client.error.is_none();
     if !outside {
         let json = gateway.trace(&id);
         came.trace = Some(trace::read(&json));

@@ -2,6 +2,7 @@
 
 use crate::{Clock, Exchange, Upstream};
 use std::sync::Arc;
+use weir_message::{Fault, Outcome, Request, Trace};
 use weir_state::State;
 
 /// What all plans of a process share: the way out, time, state. Made once.
@@ -24,10 +25,39 @@ pub trait Sink: Send + Sync {
     /// keeps out of the exchange.
     fn ended(&self, exchange: &mut Exchange);
 
+    /// A request was refused before a pipeline took it: it was no request, nobody may send it, nothing takes it. No observer
+    /// of a policy sees it. Must not block.
+    fn refused(&self, _refused: &Refused<'_>) {}
+
     /// Whether a reply waits until shadowed stages have decided, so that the record is there when the reply is (`weir test`,
     /// `weir explain`). Serving, shadows hold nothing: the record follows when they are done.
     fn waits_for_shadows(&self) -> bool {
         false
+    }
+}
+
+/// A request that no pipeline took.
+#[derive(Clone, Copy)]
+pub struct Refused<'a> {
+    /// The request, as far as it was read.
+    pub request: &'a Request,
+    /// The revision in force.
+    pub revision: &'a Arc<str>,
+    /// Why.
+    pub fault: &'a Fault,
+    /// When, in wall-clock nanoseconds since 1970 UTC.
+    pub unix_nanos: i64,
+}
+
+impl Refused<'_> {
+    /// The record of such a request: why, and no stages.
+    pub fn trace(&self) -> Trace {
+        Trace {
+            outcome: Outcome::Failed,
+            error: Some(self.fault.code.id().to_owned()),
+            detail: Some(self.fault.detail.clone().unwrap_or_else(|| self.fault.message.to_string())),
+            ..Trace::default()
+        }
     }
 }
 

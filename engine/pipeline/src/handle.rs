@@ -23,7 +23,7 @@ pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, request: Request) -
             run.enter(pipeline);
             through(run, &plan).await
         }
-        Err(fault) => refuse(Some(&plan), run.x.request.dialect, &run.x.request.id, &fault),
+        Err(fault) => refuse(gateway, &plan, &run.x.request, &fault),
     }
 }
 
@@ -41,7 +41,7 @@ fn admit(run: &mut Run, plan: &Plan) -> Result<usize, Fault> {
 async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
     let Some(pipeline) = plan.pipelines.get(run.pipeline) else {
         let fault = Fault::new(ErrorCode::Internal, "no such pipeline");
-        return refuse(Some(plan), run.x.request.dialect, &run.x.request.id, &fault);
+        return refuse(&run.x.gateway, plan, &run.x.request, &fault);
     };
     run.x.trace.pipeline = Arc::clone(&pipeline.name);
     run.x.trace.stages.clone_from(&pipeline.blank);
@@ -324,7 +324,7 @@ fn token(name: &str) -> String {
 fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
     if request.caller.is_none() && !plan.is_open {
         let fault = Fault::new(ErrorCode::InvalidKey, "the models are shown to callers who are known");
-        return refuse(Some(plan), request.dialect, &request.id, &fault);
+        return refuse(gateway, plan, request, &fault);
     }
     let seconds = u64::try_from(gateway.clock.unix_nanos() / 1_000_000_000).unwrap_or_default();
     let names: Vec<Arc<str>> = plan
@@ -344,7 +344,7 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
             if !known {
                 let fault = Fault::new(ErrorCode::UnknownModel, "the policy knows no model of this name")
                     .param("model");
-                return refuse(Some(plan), request.dialect, &request.id, &fault);
+                return refuse(gateway, plan, request, &fault);
             }
             weir_dialect::model_one(dialect, &id, seconds)
         }

@@ -35,7 +35,7 @@ mod windows;
 pub use clock::{Clock, SystemClock};
 pub use compile::{SERVED, Secrets, Workshop, compile};
 pub use exchange::{CacheSaid, Exchange, Refusal};
-pub use gateway::{Gateway, NoSink, Sink};
+pub use gateway::{Gateway, NoSink, Refused, Sink};
 pub use handle::handle;
 pub use plan::{OnError, Plan};
 pub use provider::{Access, AuthScheme, Credential, Endpoint, Http2, Provider};

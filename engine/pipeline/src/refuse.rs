@@ -1,23 +1,28 @@
 //! The one place that turns a denial or a fault into what the client receives.
 
 use crate::attempt::streams;
-use crate::{Exchange, Plan, Refusal, Response, ResponseBody};
+use crate::{Exchange, Gateway, Plan, Refusal, Refused, Response, ResponseBody};
 use bytes::Bytes;
 use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
 use weir_dialect::{ErrorBody, Identity, Piece, StreamEncoder};
-use weir_message::{Block, BlockKind, Denial, DenyAs, Dialect, Fault, Finish, Operation, Reply, Usage};
+use weir_message::{Block, BlockKind, Denial, DenyAs, Fault, Finish, Operation, Reply, Request, Usage};
 
-/// The reply for a fault before any pipeline: status, code and the dialect's error body.
-pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &Fault) -> Response {
-    let body = weir_dialect::error_body(dialect, &ErrorBody::of_fault(fault, request_id));
+/// Refuses a request before any pipeline: the sink is told, the client gets status, code and the dialect's error body.
+pub fn refuse(gateway: &Gateway, plan: &Plan, request: &Request, fault: &Fault) -> Response {
+    let unix_nanos = gateway.clock.unix_nanos();
+    gateway.sink.refused(&Refused { request, revision: &plan.revision, fault, unix_nanos });
+    failed(plan, request, fault)
+}
+
+/// The reply for a fault.
+fn failed(plan: &Plan, request: &Request, fault: &Fault) -> Response {
+    let body = weir_dialect::error_body(request.dialect, &ErrorBody::of_fault(fault, &request.id));
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put(&mut headers, "x-request-id", request_id);
-    if let Some(plan) = plan {
-        revision(&mut headers, plan);
-    }
+    put(&mut headers, "x-request-id", &request.id);
+    revision(&mut headers, plan);
     retry_after(&mut headers, fault.retry_after);
     Response { status: fault.status(), headers, body: ResponseBody::Whole(body) }
 }
@@ -26,7 +31,7 @@ pub fn refuse(plan: Option<&Plan>, dialect: Dialect, request_id: &str, fault: &F
 pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response {
     let request = &x.request;
     let (status, content_type, body, after) = match refusal {
-        Refusal::Failed(fault) => return refuse(Some(plan), request.dialect, &request.id, fault),
+        Refusal::Failed(fault) => return failed(plan, request, fault),
         Refusal::Denied(denial) if is_spoken(denial, request.operation) => {
             let reply = spoken(x, &denial.message);
             match streams(request) {

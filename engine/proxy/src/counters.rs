@@ -34,8 +34,6 @@ pub(crate) struct Counters {
     pub in_flight: Count,
     /// Requests whose head was read since the start.
     pub requests: Count,
-    /// Requests refused before a pipeline.
-    pub refused_requests: Count,
     /// Requests whose client left before their end.
     pub abandoned: Count,
 }

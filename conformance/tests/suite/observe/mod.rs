@@ -238,6 +238,40 @@ fn metrics_are_open_metrics_and_count_right() {
 }
 
 #[test]
+fn requests_that_no_pipeline_takes_are_traced_and_counted_and_seen_by_no_observer() {
+    let policy = POLICY.replace("pipeline: all", "pipeline: all\n    when: request.operation == \"chat\"");
+    let (_provider, gateway) = start(&policy);
+    let key = ("authorization", "Bearer wr_caller_key_7");
+    let wrong = ("authorization", "Bearer wr_wrong_key");
+    let good = chat("fast", "hi", false);
+    let vector = json!({ "model": "fast", "input": "x" });
+    for (id, path, key, body, status, code) in [
+        ("r-key", "/v1/chat/completions", wrong, good.clone(), 401, "invalid-key"),
+        ("r-path", "/v1/none?key=wr_in_the_query", key, good.clone(), 404, "unknown-path"),
+        ("r-pipeline", "/v1/embeddings", key, vector, 404, "no-pipeline"),
+        ("r-body", "/v1/chat/completions", key, json!([1]), 400, "bad-request"),
+        ("r-model", "/v1/models/none", key, Value::Null, 405, "bad-method"),
+    ] {
+        let reply = post(gateway.edge, path, &[("x-request-id", id), key], &body);
+        assert_eq!((reply.status(), reply.code()), (status, code.to_owned()), "{id}: {}", reply.text());
+        let trace = gateway.trace(id);
+        assert_eq!(trace["error"], code, "{trace}");
+        assert_eq!(trace["status"], status, "{trace}");
+        assert_eq!((&trace["pipeline"], &trace["stages"]), (&json!(""), &json!([])), "{trace}");
+        assert_eq!(trace["path"].as_str(), path.split('?').next(), "{trace}");
+        assert_eq!((&trace["listener"], &trace["source"]), (&json!("edge"), &json!("127.0.0.1")), "{trace}");
+        let counted = metrics(&gateway).sum("weir_refused_requests_total", &[("code", code)]);
+        assert_eq!(counted, 1.0, "{code}");
+    }
+    assert_eq!(metrics(&gateway).sum("weir_refused_requests_total", &[]), 5.0);
+    assert_eq!(ask(&gateway, "taken", &good).status(), 502, "nothing is scripted");
+    gateway.lines_of("taken", 1);
+    assert!(!gateway.out().contains("r-key"), "observers of a pipeline see what it took");
+    let all = gateway.admin("/traces").text();
+    assert!(!all.contains("wr_in_the_query") && !all.contains("wr_wrong_key"), "{all}");
+}
+
+#[test]
 fn a_trace_tells_what_a_shadow_would_have_done_and_nobody_else_notices() {
     let policy = POLICY.replace(
         "      - cache: exact\n        with: { per: caller.team }\n",

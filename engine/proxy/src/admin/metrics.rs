@@ -1,5 +1,6 @@
 //! The proxy's own metrics, as OpenMetrics text.
 
+use super::traces::Traces;
 use crate::counters::Counters;
 use crate::watch::Current;
 use std::fmt::Write;
@@ -8,7 +9,7 @@ use std::fmt::Write;
 const END: &str = "# EOF\n";
 
 /// Appends the proxy's own families and the end mark.
-pub(crate) fn append(text: &mut String, counters: &Counters, current: &Current) {
+pub(crate) fn append(text: &mut String, counters: &Counters, traces: &Traces, current: &Current) {
     if let Some(open) = text.strip_suffix(END) {
         text.truncate(open.len());
     }
@@ -36,11 +37,18 @@ pub(crate) fn append(text: &mut String, counters: &Counters, current: &Current) 
     );
     gauge(text, "weir_http_requests_in_flight", "HTTP requests under way", counters.in_flight.get());
     counter(text, "weir_http_requests", "HTTP requests whose head was read", counters.requests.get());
-    counter(
+    let refused: Vec<(String, String)> = traces
+        .refusals()
+        .map(|(code, count)| (format!("_total{{code=\"{code}\"}}"), count.to_string()))
+        .collect();
+    let refused: Vec<(&str, String)> =
+        refused.iter().map(|(labels, count)| (labels.as_str(), count.clone())).collect();
+    family(
         text,
-        "weir_http_requests_refused",
-        "HTTP requests refused before a pipeline",
-        counters.refused_requests.get(),
+        "weir_refused_requests",
+        "counter",
+        "Requests refused before a pipeline took them, by the code that the client got",
+        &refused,
     );
     counter(
         text,

@@ -69,7 +69,7 @@ impl Admin {
             "/metrics" => {
                 let mut text = String::with_capacity(16 * 1024);
                 (self.metrics)(&mut text);
-                metrics::append(&mut text, &self.counters, &self.current);
+                metrics::append(&mut text, &self.counters, &self.traces, &self.current);
                 reply(StatusCode::OK, OPEN_METRICS, text)
             }
             "/revision" => json(&*self.current.status()),

@@ -1,27 +1,36 @@
-//! The traces of the last requests, kept in a ring without locks. They hold no prompts, but what a provider said of
+//! The traces of the last requests, and of those that no pipeline took, kept in rings without locks. They hold no prompts, but what a provider said of
 //! its failure, which may quote one.
 
 use arc_swap::ArcSwapOption;
+use http::Method;
 use serde_json::{Value, json};
+use std::cmp::Reverse;
+use std::net::IpAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
-use weir_message::{Attempt, Money, StageTrace, Trace, Usage};
-use weir_pipeline::{Exchange, Sink};
+use weir_message::{Attempt, ErrorCode, Money, Request, StageTrace, Trace, Usage};
+use weir_pipeline::{Exchange, Refused, Sink};
 
-/// How many traces are kept.
+/// How many traces are kept: of requests that a pipeline took, and as many of others.
 const KEPT: usize = 256;
 /// The most bytes of facts and reasons kept of one trace; a stage over it keeps its decision alone.
 const MOST: usize = 16 * 1024;
 
 /// The most characters kept of a detail.
 const LONGEST_DETAIL: usize = 1024;
+/// The most characters kept of a path or a model.
+const LONGEST_NAME: usize = 128;
 
 /// One request that ended.
 struct Entry {
     id: Arc<str>,
     revision: Arc<str>,
     began_unix_nanos: i64,
+    listener: Arc<str>,
+    source: Option<IpAddr>,
+    method: Method,
+    path: String,
     operation: &'static str,
     model: String,
     status: u16,
@@ -30,15 +39,49 @@ struct Entry {
     trace: Trace,
 }
 
-/// The traces of the last 256 requests.
+/// The traces of the last 256 requests that a pipeline took, and of the last 256 that none did: who knocks at a closed door does
+/// not drive out the traces of those inside.
 pub struct Traces {
+    taken: Ring,
+    refused: Ring,
+    /// Requests refused before a pipeline, by the code's place in [`ErrorCode::ALL`].
+    counts: [AtomicU64; ErrorCode::ALL.len()],
+}
+
+impl Traces {
+    /// No traces.
+    pub fn new() -> Self {
+        Self { taken: Ring::new(), refused: Ring::new(), counts: std::array::from_fn(|_| AtomicU64::new(0)) }
+    }
+
+    /// How many requests were refused before a pipeline, by code; those that never happened are left out.
+    pub(crate) fn refusals(&self) -> impl Iterator<Item = (ErrorCode, u64)> {
+        let counts = self.counts.iter().map(|count| count.load(Ordering::Relaxed));
+        ErrorCode::ALL.iter().copied().zip(counts).filter(|(_, count)| *count > 0)
+    }
+
+    /// One line for each, the latest first.
+    pub(crate) fn list(&self) -> Value {
+        let mut entries: Vec<_> = self.taken.entries().chain(self.refused.entries()).collect();
+        entries.sort_by_key(|entry| Reverse(entry.began_unix_nanos));
+        entries.iter().map(|entry| summary(entry)).collect()
+    }
+
+    /// The whole trace of the latest request with this id.
+    pub(crate) fn get(&self, id: &str) -> Option<Value> {
+        let mut entries = self.taken.entries().chain(self.refused.entries());
+        entries.find(|entry| &*entry.id == id).map(|entry| whole(&entry))
+    }
+}
+
+/// The last traces of a kind.
+struct Ring {
     slots: Box<[ArcSwapOption<Entry>]>,
     next: AtomicUsize,
 }
 
-impl Traces {
-    /// A ring without traces.
-    pub fn new() -> Self {
+impl Ring {
+    fn new() -> Self {
         Self { slots: (0..KEPT).map(|_| ArcSwapOption::empty()).collect(), next: AtomicUsize::new(0) }
     }
 
@@ -54,16 +97,6 @@ impl Traces {
         let next = self.next.load(Ordering::Relaxed);
         (1..=KEPT).filter_map(move |back| self.slots.get(next.wrapping_sub(back) % KEPT)?.load_full())
     }
-
-    /// One line for each, the latest first.
-    pub(crate) fn list(&self) -> Value {
-        self.entries().map(|entry| summary(&entry)).collect()
-    }
-
-    /// The whole trace of the latest request with this id.
-    pub(crate) fn get(&self, id: &str) -> Option<Value> {
-        self.entries().find(|entry| &*entry.id == id).map(|entry| whole(&entry))
-    }
 }
 
 impl Default for Traces {
@@ -74,17 +107,53 @@ impl Default for Traces {
 
 impl Sink for Traces {
     fn ended(&self, exchange: &mut Exchange) {
-        self.keep(Entry {
-            id: Arc::clone(&exchange.request.id),
-            revision: Arc::clone(exchange.plan.revision()),
-            began_unix_nanos: exchange.unix_nanos,
-            operation: exchange.request.operation.name(),
-            model: exchange.request.model().chars().take(128).collect(),
-            status: exchange.status,
-            usage: exchange.usage,
-            cost: exchange.cost,
-            trace: within(std::mem::take(&mut exchange.trace)),
-        });
+        let trace = within(std::mem::take(&mut exchange.trace));
+        let entry = Entry::of(
+            &exchange.request,
+            exchange.plan.revision(),
+            exchange.unix_nanos,
+            exchange.status,
+            trace,
+        );
+        self.taken.keep(Entry { usage: exchange.usage, cost: exchange.cost, ..entry });
+    }
+
+    fn refused(&self, refused: &Refused<'_>) {
+        let Refused { request, revision, fault, unix_nanos } = *refused;
+        let place = ErrorCode::ALL.iter().position(|code| *code == fault.code);
+        if let Some(count) = place.and_then(|place| self.counts.get(place)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+        tracing::debug!(
+            id = &*request.id,
+            listener = &*request.listener,
+            source = request.source.map(|source| tracing::field::display(source.ip())),
+            code = fault.code.id(),
+            "a request was refused before any pipeline: {}",
+            fault.message,
+        );
+        let trace = within(refused.trace());
+        self.refused.keep(Entry::of(request, revision, unix_nanos, fault.status(), trace));
+    }
+}
+
+impl Entry {
+    fn of(request: &Request, revision: &Arc<str>, began_unix_nanos: i64, status: u16, trace: Trace) -> Self {
+        Self {
+            id: Arc::clone(&request.id),
+            revision: Arc::clone(revision),
+            began_unix_nanos,
+            listener: Arc::clone(&request.listener),
+            source: request.source.map(|source| source.ip()),
+            method: request.method.clone(),
+            path: request.path.chars().take(LONGEST_NAME).collect(),
+            operation: request.operation.name(),
+            model: request.model().chars().take(LONGEST_NAME).collect(),
+            status,
+            usage: Usage::default(),
+            cost: Money::ZERO,
+            trace,
+        }
     }
 }
 
@@ -125,11 +194,16 @@ fn summary(entry: &Entry) -> Value {
         "id": &*entry.id,
         "revision": &*entry.revision,
         "began_unix_ms": entry.began_unix_nanos / 1_000_000,
+        "listener": &*entry.listener,
+        "source": entry.source.map(|source| source.to_string()),
+        "method": entry.method.as_str(),
+        "path": entry.path,
         "pipeline": &*entry.trace.pipeline,
         "operation": entry.operation,
         "model": entry.model,
         "status": entry.status,
         "outcome": entry.trace.outcome.name(),
+        "error": entry.trace.error,
         "took_ms": entry.trace.timings.done.map(ms),
     })
 }
@@ -139,7 +213,6 @@ fn whole(entry: &Entry) -> Value {
     let trace = &entry.trace;
     let timings = &trace.timings;
     let more = json!({
-        "error": trace.error,
         "detail": trace.detail,
         "said": trace.said,
         "usage": { "input": entry.usage.input, "output": entry.usage.output, "counted_here": entry.usage.counted },
@@ -199,27 +272,21 @@ fn ms(time: Duration) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use weir_message::{Decision, Mode, Verb};
+    use weir_message::{Decision, Dialect, Fault, Mode, Operation, Verb};
 
-    fn entry(id: &str) -> Entry {
-        Entry {
-            id: Arc::from(id),
-            revision: Arc::from("abc"),
-            began_unix_nanos: 0,
-            operation: "chat",
-            model: "fast".into(),
-            status: 200,
-            usage: Usage::default(),
-            cost: Money::ZERO,
-            trace: Trace::default(),
-        }
+    fn request(id: &str) -> Request {
+        Request::new(id, Dialect::OpenAi, Operation::Chat, "/v1/chat/completions")
+    }
+
+    fn entry(id: &str, at: i64) -> Entry {
+        Entry::of(&request(id), &Arc::from("abc"), at, 200, Trace::default())
     }
 
     #[test]
     fn keeps_the_latest_and_lists_them_first() {
         let traces = Traces::new();
         for n in 0..KEPT + 10 {
-            traces.keep(entry(&n.to_string()));
+            traces.taken.keep(entry(&n.to_string(), n as i64));
         }
         let list = traces.list();
         let list = list.as_array().unwrap();
@@ -227,6 +294,30 @@ mod tests {
         assert_eq!(list[0]["id"], (KEPT + 9).to_string());
         assert!(traces.get("9").is_none());
         assert_eq!(traces.get("10").unwrap()["id"], "10");
+    }
+
+    #[test]
+    fn refused_requests_are_counted_and_kept_apart() {
+        let traces = Traces::new();
+        traces.taken.keep(entry("inside", 1));
+        let revision = Arc::from("abc");
+        for n in 0..2 * KEPT {
+            let fault =
+                Fault::new(if n % 2 == 0 { ErrorCode::InvalidKey } else { ErrorCode::NoPipeline }, "no");
+            let request = request(&format!("r{n}"));
+            let unix_nanos = 2 + n as i64;
+            traces.refused(&Refused { request: &request, revision: &revision, fault: &fault, unix_nanos });
+        }
+        assert!(traces.get("inside").is_some());
+        let last = traces.get(&format!("r{}", 2 * KEPT - 1)).unwrap();
+        assert_eq!(
+            (&last["error"], &last["status"], &last["stages"], &last["path"], &last["detail"]),
+            (&json!("no-pipeline"), &json!(404), &json!([]), &json!("/v1/chat/completions"), &json!("no"))
+        );
+        assert_eq!(traces.list()[0]["id"], last["id"]);
+        let kept = KEPT as u64;
+        let counts: Vec<_> = traces.refusals().collect();
+        assert_eq!(counts, [(ErrorCode::InvalidKey, kept), (ErrorCode::NoPipeline, kept)]);
     }
 
     #[test]

@@ -24,7 +24,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::{NoContext, Timestamp, Uuid};
 use weir_dialect::Unclassified;
-use weir_message::{Dialect, ErrorCode, Fault, Request};
+use weir_message::{Dialect, ErrorCode, Fault, Operation, Request};
 use weir_pipeline::{Gateway, Plan, Response, ResponseBody};
 
 /// What all connections of a listener share.
@@ -108,11 +108,13 @@ impl App {
         };
         let id = self.fresh_id();
         let mut buffer = Uuid::encode_buffer();
-        let id = id.hyphenated().encode_lower(&mut buffer);
+        let id = Arc::from(&*id.hyphenated().encode_lower(&mut buffer));
         session.set_keepalive(None);
-        self.shared.counters.refused_requests.add(1);
         let plan = self.shared.current.plan();
-        let response = weir_pipeline::refuse(Some(&plan), Dialect::OpenAi, id, &fault);
+        // Its head could not be read: nothing that it says is told on.
+        let request = Request::new(id, Dialect::OpenAi, Operation::Http, "");
+        let request = self.placed(request, session);
+        let response = weir_pipeline::refuse(&self.shared.gateway, &plan, &request, &fault);
         reply::write(session, response, Asked { head_only: false, chunks: true }).await;
         Head::Refused
     }
@@ -124,19 +126,25 @@ impl App {
         Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, rest))
     }
 
+    /// A request with what the connection tells of it.
+    fn placed(&self, mut request: Request, session: &ServerSession) -> Request {
+        request.source = session.client_addr().and_then(|address| address.as_inet()).copied();
+        request.listener = Arc::clone(&self.shared.bound.name);
+        request
+    }
+
     /// Writes the reply for a fault before any pipeline. What the client still sends of its body is read away, so that it
     /// comes to read the reply; the connection is closed if that may be much.
     async fn refuse(
         &self,
         session: &mut ServerSession,
         plan: &Plan,
-        dialect: Dialect,
-        id: &str,
+        request: Request,
         fault: &Fault,
         asked: Asked,
     ) -> End {
-        self.shared.counters.refused_requests.add(1);
-        let mut response = weir_pipeline::refuse(Some(plan), dialect, id, fault);
+        let request = self.placed(request, session);
+        let mut response = weir_pipeline::refuse(&self.shared.gateway, plan, &request, fault);
         if fault.code == ErrorCode::BadMethod
             && let Some(allow) = fault.detail.as_deref().and_then(|allow| HeaderValue::from_str(allow).ok())
         {
@@ -170,9 +178,8 @@ impl App {
             if fault.code == ErrorCode::BadHttp {
                 session.set_keepalive(None);
             }
-            let mut headers = given_id(session);
-            let id = ids::request_id(&mut headers, &fresh);
-            return self.refuse(session, &plan, Dialect::OpenAi, &id, &fault, asked).await;
+            let request = refused_head(session, &fresh, Dialect::OpenAi);
+            return self.refuse(session, &plan, request, &fault, asked).await;
         }
         if let Some(response) = self.probe(session.req_header()) {
             return match reply::write(session, response, asked).await {
@@ -184,11 +191,10 @@ impl App {
         let (route, caller, announced) = match judged {
             Ok(judged) => judged,
             Err(fault) => {
-                let mut headers = given_id(session);
-                let id = ids::request_id(&mut headers, &fresh);
                 let head = session.req_header();
                 let dialect = weir_dialect::dialect_at(head.uri.path(), &head.headers);
-                return self.refuse(session, &plan, dialect, &id, &fault, asked).await;
+                let request = refused_head(session, &fresh, dialect);
+                return self.refuse(session, &plan, request, &fault, asked).await;
             }
         };
         let read = body::read(session, announced, limits).await;
@@ -201,18 +207,20 @@ impl App {
             Err(NoBody::Gone) => return End::Gone,
             Err(NoBody::Refused(fault)) => {
                 session.set_keepalive(None);
-                return self.refuse(session, &plan, route.dialect, &id, &fault, asked).await;
+                let mut request = Request::new(id, route.dialect, route.operation, parts.uri.path());
+                request.caller = caller;
+                request.method = parts.method;
+                return self.refuse(session, &plan, request, &fault, asked).await;
             }
         };
         headers.remove(http::header::CONTENT_ENCODING);
         ids::continue_trace(&mut headers, &fresh);
-        let mut request = Request::new(id, route.dialect, route.operation, parts.uri.path());
+        let request = Request::new(id, route.dialect, route.operation, parts.uri.path());
+        let mut request = self.placed(request, session);
         request.caller = caller;
         request.method = parts.method;
         request.query = parts.uri.query().and_then(without_key);
         request.headers = headers;
-        request.source = session.client_addr().and_then(|address| address.as_inet()).copied();
-        request.listener = Arc::clone(&shared.bound.name);
         request.raw = raw;
         let response = tokio::select! {
             biased;
@@ -274,13 +282,17 @@ fn sound(session: &ServerSession, limits: &Limits) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The id that the client gave the request, if any, as a header.
-fn given_id(session: &ServerSession) -> HeaderMap {
+/// A request that is refused by its head: with the id that the client gave it, if any, and no other header.
+fn refused_head(session: &ServerSession, fresh: &Uuid, dialect: Dialect) -> Request {
+    let head = session.req_header();
     let mut headers = HeaderMap::new();
-    if let Some(given) = session.req_header().headers.get(ids::REQUEST_ID) {
+    if let Some(given) = head.headers.get(ids::REQUEST_ID) {
         headers.insert(ids::REQUEST_ID, given.clone());
     }
-    headers
+    let mut request =
+        Request::new(ids::request_id(&mut headers, fresh), dialect, Operation::Http, head.uri.path());
+    request.method = head.method.clone();
+    request
 }
 
 /// What the head asks for, from whom, and what it says of the body; all that can be refused before the body is read.
