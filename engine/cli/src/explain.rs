@@ -68,7 +68,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return fail(COULD_NOT, &error.to_string()),
     };
-    let live = args.live.then(|| Arc::new(NetUpstream::new()) as Arc<dyn weir_pipeline::Upstream>);
+    let clock = || Arc::new(weir_pipeline::SystemClock::new());
+    let live = args.live.then(|| Arc::new(NetUpstream::new(clock())) as Arc<dyn weir_pipeline::Upstream>);
     let options = ExplainOptions { at, reply: args.reply.clone(), live };
     let explanation = runtime.block_on(explain(&plan, &request, options));
     say(&match args.format {

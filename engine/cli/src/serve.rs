@@ -67,7 +67,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let clock = SystemClock::new();
     let traces = Arc::new(Traces::new());
     let gateway = Arc::new(Gateway {
-        upstream: Arc::new(NetUpstream::new()),
+        upstream: Arc::new(NetUpstream::new(Arc::new(clock))),
         seed: u64::from_le_bytes(clock.unix_nanos().to_le_bytes()),
         clock: Arc::new(clock),
         state: Arc::clone(&shop.state),
@@ -227,16 +227,13 @@ impl Loader for FolderLoader {
         let held = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((set, plan)) = &*held else { return };
         for provider in plan.providers() {
-            let decl = set.providers.get(&provider.name);
-            let Some(secret) = decl.and_then(|decl| decl.value.key.as_ref()) else { continue };
-            if !secret.references().any(|reference| reference.starts_with("file:")) {
+            let Some(decl) = set.providers.get(&provider.name) else { continue };
+            let is_file = |reference: String| reference.starts_with("file:");
+            if !decl.value.secrets().any(|secret| secret.references().any(is_file)) {
                 continue;
             }
-            match secret.resolve(&env, self.root()) {
-                Ok(value) => provider.credential.set(value.expose()),
-                Err(found) => {
-                    tracing::warn!(provider = &*provider.name, "{}; the last one stays", found.message)
-                }
+            if let Err(found) = provider.credential.resolve(&decl.value, &env, self.root()) {
+                tracing::warn!(provider = &*provider.name, "{}; the last one stays", found.message);
             }
         }
     }

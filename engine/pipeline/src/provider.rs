@@ -1,14 +1,12 @@
 //! An account at a model API, as a plan uses it.
 
-use arc_swap::ArcSwapOption;
-use http::{HeaderMap, HeaderName, HeaderValue};
-use std::fmt;
+use http::{HeaderMap, HeaderName};
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_dialect::WireFormat;
 use weir_message::{Dialect, Operation};
 
-use crate::Timeouts;
+use crate::{Credential, Timeouts};
 
 /// How a provider is reached.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,58 +51,21 @@ pub enum Http2 {
 pub enum AuthScheme {
     /// Not at all.
     None,
-    /// `authorization: Bearer …`
+    /// `authorization: Bearer …`, or another word.
     Bearer,
     /// The bare credential in this header.
     Header(HeaderName),
+    /// By signing each request.
+    SigV4(SigV4),
 }
 
-/// A secret that may be swapped while plans that use it run. Prints `…`.
-#[derive(Default)]
-pub struct Credential(ArcSwapOption<Shown>);
-
-/// A credential as headers show it, marked sensitive; `None` if it cannot stand in one.
-struct Shown {
-    bare: Option<HeaderValue>,
-    bearer: Option<HeaderValue>,
-}
-
-impl Credential {
-    /// A credential that is known.
-    pub fn new(secret: &str) -> Self {
-        let credential = Self::default();
-        credential.set(secret);
-        credential
-    }
-
-    /// Puts another secret in its place.
-    pub fn set(&self, secret: &str) {
-        let value = |text: &str| {
-            let mut value = HeaderValue::from_str(text).ok()?;
-            value.set_sensitive(true);
-            Some(value)
-        };
-        let shown = Shown { bare: value(secret), bearer: value(&format!("Bearer {secret}")) };
-        self.0.store(Some(Arc::new(shown)));
-    }
-
-    /// The header value for it as this scheme shows it, marked sensitive; `None` if there is none, it is not set or it cannot
-    /// stand in a header.
-    pub fn header(&self, scheme: &AuthScheme) -> Option<HeaderValue> {
-        let shown = self.0.load();
-        let shown = shown.as_ref()?;
-        match scheme {
-            AuthScheme::None => None,
-            AuthScheme::Bearer => shown.bearer.clone(),
-            AuthScheme::Header(_) => shown.bare.clone(),
-        }
-    }
-}
-
-impl fmt::Debug for Credential {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("…")
-    }
+/// What is signed for (AWS Signature Version 4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SigV4 {
+    /// The region (`us-east-1`).
+    pub region: Arc<str>,
+    /// The service's name in signatures (`bedrock`).
+    pub service: Arc<str>,
 }
 
 /// An account at a model API.

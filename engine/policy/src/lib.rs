@@ -31,7 +31,7 @@ pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::policy_schema;
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
-    CallerKey, DialectName, Http2, IdentifyName, Limits, Listener, Model, ModelRoute, Observe, Price,
+    Aws, CallerKey, DialectName, Http2, IdentifyName, Limits, Listener, Model, ModelRoute, Observe, Price,
     PriceTier, Provider, ProviderModel, Target, Timeouts, Tls, Unsupported,
 };
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, snapshot};

@@ -170,6 +170,18 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
             }
         }
     }
+    if let Some(aws) = &value.aws {
+        let place = aws.secret_access_key.span;
+        if value.key.is_some() {
+            let message = format!("the provider `{}` has two credentials", name.value);
+            let help = "keep `key`, a token that is shown, or `aws`, keys that sign";
+            diagnostics.push(Diagnostic::new(Code::BadValue, message).at(place).help(help));
+        }
+        if value.region.as_deref().unwrap_or_default().is_empty() {
+            let message = format!("the provider `{}` signs for no region", name.value);
+            diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help("say `region:`"));
+        }
+    }
     let mut rows: HashMap<&str, Span> = HashMap::new();
     for model in &value.models {
         check_pattern(&model.name, model.name.span, diagnostics);

@@ -136,6 +136,9 @@ pub struct Provider {
     /// The credential.
     #[serde(default)]
     pub key: Option<Secret>,
+    /// Keys of AWS that sign each request, instead of `key`; `region` goes with them.
+    #[serde(default)]
+    pub aws: Option<Aws>,
     /// Whether Weir serves without this account when its key is missing; its targets are then never chosen.
     #[serde(default)]
     pub optional: bool,
@@ -160,6 +163,40 @@ pub struct Provider {
     /// What is known of its models besides what the catalogue says, and above it.
     #[serde(default)]
     pub models: Vec<ProviderModel>,
+}
+
+/// Keys of AWS (Signature Version 4).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Aws {
+    /// The key's id.
+    pub access_key_id: TextOrSecret,
+    /// The key.
+    pub secret_access_key: Secret,
+    /// The token that goes with temporary keys.
+    #[serde(default)]
+    pub session_token: Option<Secret>,
+    /// The service that is signed for.
+    #[serde(default = "bedrock")]
+    pub service: String,
+}
+
+fn bedrock() -> String {
+    "bedrock".to_owned()
+}
+
+impl Provider {
+    /// The secrets that prove who asks.
+    pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
+        let aws = self.aws.iter().flat_map(|aws| {
+            let id = match &aws.access_key_id {
+                TextOrSecret::Secret(secret) => Some(secret),
+                TextOrSecret::Text(_) => None,
+            };
+            id.into_iter().chain([&aws.secret_access_key]).chain(&aws.session_token)
+        });
+        self.key.iter().chain(aws)
+    }
 }
 
 /// What is known of a model of an account. What is left out is as the catalogue says.

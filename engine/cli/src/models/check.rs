@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_catalog::{Auth, Provider, find};
 use weir_message::Dialect;
-use weir_pipeline::{Access, AuthScheme, Call, Credential, Endpoint, Http2, Timeouts, Upstream};
+use weir_pipeline::{Access, AuthScheme, Call, Credential, Endpoint, Http2, SystemClock, Timeouts, Upstream};
 use weir_proxy::NetUpstream;
 
 /// The largest list taken, in bytes. The longest known is below 1 MiB.
@@ -139,7 +139,7 @@ fn call(row: &Provider, base: Option<&str>, region: Option<&str>, key: Option<&s
 
 /// The list as the provider sends it, or why there is none.
 async fn ask(call: Call) -> Result<Vec<u8>, String> {
-    let upstream = NetUpstream::new();
+    let upstream = NetUpstream::new(Arc::new(SystemClock::new()));
     let answer = upstream.send(call).await.map_err(|error| error.to_string())?;
     if !(200..300).contains(&answer.status) {
         return Err(format!("it answered with status {}", answer.status));

@@ -77,6 +77,9 @@ fn stays_here(name: &HeaderName) -> bool {
             | "x-api-key"
             | "api-key"
             | "x-goog-api-key"
+            | "x-amz-date"
+            | "x-amz-security-token"
+            | "x-amz-content-sha256"
             | "cookie"
             | "proxy-authorization"
             | "proxy-connection"
@@ -99,7 +102,7 @@ fn stays_here(name: &HeaderName) -> bool {
 
 /// Whether a client's header means something in its own dialect alone.
 fn is_dialects(name: &HeaderName) -> bool {
-    ["anthropic-", "openai-", "x-goog-", "x-amz-", "x-stainless-"]
+    ["anthropic-", "openai-", "x-goog-", "x-amz-", "x-amzn-", "amz-sdk-", "x-stainless-"]
         .iter()
         .any(|start| name.as_str().starts_with(start))
 }
@@ -118,7 +121,8 @@ fn outgoing_headers(request: &Request, provider: &Provider, decode: bool, transl
         headers.insert(name.clone(), value.clone());
     }
     let credential = provider.credential.header(&provider.auth).and_then(|value| match &provider.auth {
-        AuthScheme::None => None,
+        // A signature stands for the request as it is sent, and is made there.
+        AuthScheme::None | AuthScheme::SigV4(_) => None,
         AuthScheme::Bearer => Some((header::AUTHORIZATION, value)),
         AuthScheme::Header(name) => Some((name.clone(), value)),
     });

@@ -1,7 +1,7 @@
 //! Providers: where they are, how they are asked, what proves who asks.
 
 use super::{Compiler, Secrets, known};
-use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, Timeouts};
+use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, SigV4, Timeouts};
 use http::{HeaderMap, HeaderName, HeaderValue};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -60,27 +60,27 @@ impl Compiler<'_> {
                 None
             }
         };
-        let credential = Arc::new(Credential::default());
+        let credential = Arc::new(match row.map(|row| &row.auth) {
+            Some(Auth::Scheme(word)) => Credential::worded(word),
+            _ => Credential::default(),
+        });
         let mut is_missing = false;
-        if let (Some(secret), Secrets::From { env, root }) = (&decl.key, self.secrets) {
-            match secret.resolve(env, root) {
-                Ok(value) => match row.map(|row| &row.auth) {
-                    Some(Auth::Scheme(word)) => credential.set(&format!("{word} {}", value.expose())),
-                    _ => credential.set(value.expose()),
-                },
+        if let Secrets::From { env, root } = self.secrets {
+            match credential.resolve(decl, env, root) {
+                Ok(()) => {}
                 // An optional account without its key is left alone: its targets are never chosen.
                 Err(_) if decl.optional => is_missing = true,
                 Err(found) => self.diagnostics.push(found),
             }
         }
         let auth = match row.map(|row| &row.auth) {
+            _ if decl.aws.is_some() => self.signing(decl),
             _ if decl.key.is_none() => AuthScheme::None,
             Some(Auth::Header(header)) => match HeaderName::try_from(header) {
                 Ok(header) => AuthScheme::Header(header),
                 Err(_) => AuthScheme::Bearer,
             },
-            Some(Auth::Scheme(_)) => AuthScheme::Header(http::header::AUTHORIZATION),
-            Some(Auth::None | Auth::Bearer) => AuthScheme::Bearer,
+            Some(Auth::None | Auth::Bearer | Auth::Scheme(_)) => AuthScheme::Bearer,
             None => usual(dialect),
         };
         Some(Provider {
@@ -102,6 +102,15 @@ impl Compiler<'_> {
                 between: decl.timeouts.between.0,
                 total: decl.timeouts.total.0,
             },
+        })
+    }
+
+    /// How requests are signed; that the region is said was checked when the set was loaded.
+    fn signing(&self, decl: &weir_policy::Provider) -> AuthScheme {
+        let service = decl.aws.as_ref().map_or("bedrock", |aws| &aws.service);
+        AuthScheme::SigV4(SigV4 {
+            region: decl.region.as_deref().unwrap_or_default().into(),
+            service: service.into(),
         })
     }
 

@@ -66,6 +66,14 @@ const TABLE: &[Row] = &[
         )],
     ),
     (
+        Code::MissingField,
+        "the region of keys that sign, which stand beside a key that is shown",
+        &[(
+            "a.yaml",
+            "weir: v1\nproviders:\n  aws:\n    dialect: openai\n    base_url: https://x\n    key: ${env:K}\n    aws: { access_key_id: AKID, secret_access_key: \"${env:S}\" }\n",
+        )],
+    ),
+    (
         Code::WrongType,
         "of many kinds",
         &[(

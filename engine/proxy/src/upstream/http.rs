@@ -2,11 +2,13 @@
 
 use super::body::Reading;
 use super::failure::{Stage, call_error, died_idle};
+use super::sign::signed;
 use super::site::{Site, Sites};
 use crate::coding::{Coding, Decoder};
 use crate::hygiene::end_to_end;
 use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
+use http::request::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::prelude::timeout;
@@ -16,7 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 use weir_message::Cause;
-use weir_pipeline::{Access, Answer, Call, CallError, Endpoint};
+use weir_pipeline::{Access, Answer, AuthScheme, Call, CallError, Clock, Endpoint};
 
 /// The media type of streams without an end that can be bounded.
 const EVENT_STREAM: &[u8] = b"text/event-stream";
@@ -24,6 +26,7 @@ const EVENT_STREAM: &[u8] = b"text/event-stream";
 /// Attempts over HTTP and the connections they share.
 pub(crate) struct Http {
     sites: Sites,
+    clock: Arc<dyn Clock>,
 }
 
 /// A connection, and what is needed to give it back.
@@ -34,8 +37,8 @@ pub(crate) struct Line {
 }
 
 impl Http {
-    pub(crate) fn new() -> Self {
-        Self { sites: Sites::new() }
+    pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { sites: Sites::new(), clock }
     }
 
     /// Sends one attempt; back when the reply's head is there.
@@ -49,17 +52,16 @@ impl Http {
             Some(site) => site,
             None => Box::pin(self.find(endpoint, call.timeouts.connect)).await?,
         };
+        let mut request = self.head(&call, endpoint, &site)?;
         if let Some(mut line) = free(&site, call.timeouts.connect).await {
-            let request = head(&call, endpoint, &site)?;
             match exchange(&mut line.session, request, &call, deadline, now).await {
                 Ok(()) => return answer(line, &call, deadline),
-                Err(error) if died_idle(&error) => {}
+                Err(error) if died_idle(&error) => request = self.head(&call, endpoint, &site)?,
                 Err(error) => return Err(call_error(Stage::Head, &error)),
             }
         }
         // Connecting is rare and its future large: it gets memory of its own when it is needed.
         let mut line = Box::pin(open(&site, call.timeouts.connect)).await?;
-        let request = head(&call, endpoint, &site)?;
         exchange(&mut line.session, request, &call, deadline, Instant::now())
             .await
             .map_err(|error| call_error(Stage::Head, &error))?;
@@ -69,14 +71,26 @@ impl Http {
     async fn find(&self, endpoint: &Endpoint, limit: Duration) -> Result<Arc<Site>, CallError> {
         timeout(limit, self.sites.find(endpoint)).await.unwrap_or_else(|_| Err(no_connection(limit)))
     }
+
+    /// The request's head: end-to-end headers, `host`, framing, and a signature where the provider wants one.
+    fn head(&self, call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHeader>, CallError> {
+        let mut parts = unsigned_head(call, endpoint, site)?;
+        if let AuthScheme::SigV4(scope) = &call.provider.auth {
+            let Some(keys) = call.provider.credential.keys() else {
+                return Err(CallError::new(Cause::Unauthorized, "the account has no keys to sign with"));
+            };
+            let since = u64::try_from(self.clock.unix_nanos()).unwrap_or_default();
+            signed(&mut parts, &call.body, &keys, scope, Duration::from_nanos(since))?;
+        }
+        Ok(Box::new(parts.into()))
+    }
 }
 
 fn no_connection(limit: Duration) -> CallError {
     CallError::new(Cause::Connect, format!("no connection within {} ms", limit.as_millis()))
 }
 
-/// The request's head: end-to-end headers, `host`, framing.
-fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHeader>, CallError> {
+fn unsigned_head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Parts, CallError> {
     let (mut parts, ()) = http::Request::new(()).into_parts();
     parts.method = call.method.clone();
     parts.uri = [&*endpoint.base_path, &*call.path]
@@ -91,7 +105,7 @@ fn head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Box<RequestHead
     } else {
         parts.headers.insert(CONTENT_LENGTH, HeaderValue::from(call.body.len()));
     }
-    Ok(Box::new(parts.into()))
+    Ok(parts)
 }
 
 /// A connection that is open and free, to the first address that has one.

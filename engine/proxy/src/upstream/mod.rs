@@ -6,6 +6,7 @@ mod failure;
 mod held;
 mod http;
 mod lines;
+mod sign;
 mod site;
 #[cfg(test)]
 mod tests;
@@ -13,7 +14,7 @@ mod tests;
 use self::http::Http;
 use futures::future::BoxFuture;
 use std::sync::Arc;
-use weir_pipeline::{Access, Answer, Call, CallError, Upstream};
+use weir_pipeline::{Access, Answer, Call, CallError, Clock, Upstream};
 
 /// Sends attempts over the network, or to the provider `echo` inside this process. Made once; connections are pooled and
 /// shared by all plans.
@@ -22,15 +23,9 @@ pub struct NetUpstream {
 }
 
 impl NetUpstream {
-    /// An upstream without connections yet.
-    pub fn new() -> Self {
-        Self { http: Arc::new(Http::new()) }
-    }
-}
-
-impl Default for NetUpstream {
-    fn default() -> Self {
-        Self::new()
+    /// An upstream without connections yet. The clock is for signatures, which bear the time.
+    pub fn new(clock: Arc<dyn Clock>) -> Self {
+        Self { http: Arc::new(Http::new(clock)) }
     }
 }
 

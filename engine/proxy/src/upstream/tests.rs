@@ -9,7 +9,10 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use weir_message::{Cause, Dialect};
-use weir_pipeline::{Access, AuthScheme, Call, Credential, Endpoint, Http2, Provider, Timeouts, Upstream};
+use weir_pipeline::{
+    Access, AuthScheme, AwsKeys, Call, Credential, Endpoint, Http2, Provider, SigV4, SystemClock, Timeouts,
+    Upstream,
+};
 
 const OK: &[u8] =
     b"HTTP/1.1 200 OK\r\nconnection: keep-alive, x-hop\r\nx-hop: 1\r\ncontent-length: 2\r\n\r\nok";
@@ -55,6 +58,11 @@ fn call(port: u16, body: &'static str) -> Call {
     }
 }
 
+/// An upstream that has the system's time.
+fn net() -> NetUpstream {
+    NetUpstream::new(Arc::new(SystemClock::new()))
+}
+
 /// Reads one request with the body `body`; its head.
 async fn request(stream: &mut TcpStream, body: &str) -> String {
     let mut text = Vec::new();
@@ -90,7 +98,7 @@ async fn takes_end_to_end_headers_alone_from_the_reply_and_reuses_the_connection
         stream.write_all(OK).await.unwrap();
         head
     });
-    let upstream = NetUpstream::new();
+    let upstream = net();
     for body in ["one", "two"] {
         let (status, got, headers) = whole(&upstream, call(port, body)).await.unwrap();
         assert_eq!((status, &*got), (200, &b"ok"[..]));
@@ -124,7 +132,7 @@ async fn tries_again_only_where_an_idle_connection_died_without_a_byte() {
         let (mut third, _) = listener.accept().await.unwrap();
         request(&mut third, "four").await;
     });
-    let upstream = NetUpstream::new();
+    let upstream = net();
     assert!(whole(&upstream, call(port, "one")).await.is_ok());
     assert!(whole(&upstream, call(port, "two")).await.is_ok(), "the idle connection died: sent again");
     assert_eq!(
@@ -151,11 +159,41 @@ async fn dropping_the_body_closes_the_connection() {
         stream.write_all(head).await.unwrap();
         stream.read(&mut [0; 1]).await.unwrap_or(0)
     });
-    let upstream = NetUpstream::new();
+    let upstream = net();
     let mut answer = upstream.send(call(port, "one")).await.unwrap();
     assert_eq!(answer.body.next().await.unwrap().unwrap(), "hello");
     drop(answer);
     assert_eq!(server.await.unwrap(), 0, "the provider sees the end of the connection");
+}
+
+#[tokio::test]
+async fn signs_what_is_sent_where_the_provider_wants_signatures() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let server = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let head = request(&mut stream, "one").await;
+        stream.write_all(OK).await.unwrap();
+        head
+    });
+    let unsigned = call(port, "one");
+    let scope = SigV4 { region: "eu-central-1".into(), service: "bedrock".into() };
+    let provider = Arc::into_inner(unsigned.provider).unwrap();
+    let provider = Arc::new(Provider { auth: AuthScheme::SigV4(scope), ..provider });
+    let signed = Call { provider: Arc::clone(&provider), ..unsigned };
+    assert_eq!(whole(&net(), signed.clone()).await.unwrap_err(), Cause::Unauthorized, "no keys yet");
+    provider.credential.set_keys(AwsKeys {
+        access_key_id: "AKID".into(),
+        secret_access_key: "secret".into(),
+        session_token: Some("token".into()),
+    });
+    assert_eq!(whole(&net(), signed).await.unwrap().0, 200);
+    let head = server.await.unwrap();
+    let line = head.lines().find_map(|line| line.strip_prefix("authorization: ")).unwrap();
+    assert!(line.starts_with("aws4-hmac-sha256 credential=akid/"), "{line}");
+    let scope = "/eu-central-1/bedrock/aws4_request, signedheaders=host;x-amz-date;x-amz-security-token";
+    assert!(line.contains(scope), "{line}");
+    assert!(head.contains("\r\nx-amz-security-token: token\r\n") && !head.contains("secret\r"), "{head}");
 }
 
 #[tokio::test]
@@ -176,9 +214,9 @@ async fn tells_what_is_wrong_with_a_reply() {
             request(&mut stream, "one").await;
             stream.write_all(reply.as_bytes()).await.unwrap();
         });
-        assert_eq!(whole(&NetUpstream::new(), call(port, "one")).await.unwrap_err(), want, "{reply:?}");
+        assert_eq!(whole(&net(), call(port, "one")).await.unwrap_err(), want, "{reply:?}");
         server.await.unwrap();
     }
     let unused = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap().port();
-    assert_eq!(whole(&NetUpstream::new(), call(unused, "one")).await.unwrap_err(), Cause::Connect);
+    assert_eq!(whole(&net(), call(unused, "one")).await.unwrap_err(), Cause::Connect);
 }
