@@ -120,14 +120,24 @@ impl Gateway {
         let log = set.beside().join("weir.log");
         let child = spawn(&set, &log, arguments, variables);
         let mut gateway = Self { child, edge: set.edge, admin: set.admin, set, log };
-        eventually("the gateway's start", || {
-            if let Some(status) = gateway.child.try_wait().expect("its state") {
-                panic!("weir ended with {status}:\n{}", gateway.log());
-            }
-            (TcpStream::connect(gateway.edge).is_ok() && TcpStream::connect(gateway.admin).is_ok())
-                .then_some(())
-        });
+        gateway.ready();
         gateway
+    }
+
+    /// Serves the set again once the process has ended.
+    pub fn start_again(&mut self) {
+        self.ended();
+        self.child = spawn(&self.set, &self.log, &[], &[]);
+        self.ready();
+    }
+
+    fn ready(&mut self) {
+        eventually("the gateway's start", || {
+            if let Some(status) = self.child.try_wait().expect("its state") {
+                panic!("weir ended with {status}:\n{}", self.log());
+            }
+            (TcpStream::connect(self.edge).is_ok() && TcpStream::connect(self.admin).is_ok()).then_some(())
+        });
     }
 
     /// Starts a process that takes over this one's sockets; returns it and its log. The caller ends this one.

@@ -5,6 +5,7 @@
 
 mod adversarial;
 mod agree;
+mod budget;
 mod commands;
 mod http2;
 mod matrix;

@@ -5,9 +5,9 @@ use crate::set::{Compiled, Shop};
 use clap::ValueEnum;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
-use weir_policy::{PolicySet, Snapshot};
+use weir_policy::{PolicySet, Snapshot, StateFile};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
 
 #[derive(clap::Args)]
@@ -55,8 +55,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         Err(error) => return fail(COULD_NOT, &error.to_string()),
     };
     let revision = snapshot.revision;
-    let loader =
-        Arc::new(FolderLoader { shop: Arc::clone(&shop), root: args.dir.clone(), secrets: Mutex::default() });
+    let loader = Arc::new(FolderLoader {
+        shop: Arc::clone(&shop),
+        root: args.dir.clone(),
+        secrets: Mutex::default(),
+        state: OnceLock::new(),
+    });
     let ready = match loader.load(snapshot) {
         Ok(ready) => ready,
         Err(rejected) => {
@@ -64,6 +68,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(BAD);
         }
     };
+    if let Some(Some(state)) = loader.state.get()
+        && let Err(error) = shop.state.totals.open(&loader.root().join(&state.file))
+    {
+        return fail(COULD_NOT, &error.to_string());
+    }
     let clock = SystemClock::new();
     let traces = Arc::new(Traces::new());
     let gateway = Arc::new(Gateway {
@@ -98,9 +107,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }),
         started: Box::new(move |started| say(&greeting(started, &example))),
     };
-    match weir_proxy::serve(options, parts) {
+    let served = weir_proxy::serve(options, parts).map_err(|error| error.to_string());
+    let closed = shop.state.totals.close().map_err(|error| error.to_string());
+    match served.and(closed) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) => fail(COULD_NOT, &error.to_string()),
+        Err(error) => fail(COULD_NOT, &error),
     }
 }
 
@@ -180,6 +191,8 @@ struct FolderLoader {
     root: PathBuf,
     /// The set in force and its plan, for secrets in files that change.
     secrets: Mutex<Option<(PolicySet, Arc<Plan>)>>,
+    /// The section `state` that this process began with.
+    state: OnceLock<Option<StateFile>>,
 }
 
 fn env(name: &str) -> Option<String> {
@@ -215,6 +228,11 @@ impl Loader for FolderLoader {
                 .count();
             return Err(Rejected { diagnostics: compiled.rendered(false), count });
         };
+        if *self.state.get_or_init(|| set.state.clone()) != set.state {
+            return Err(Rejected::one(
+                "needs-upgrade: `state` changed; it is opened at the start, so start a new process with --upgrade",
+            ));
+        }
         if !compiled.diagnostics.is_empty() {
             tracing::warn!("the set has warnings:\n{}", compiled.rendered(false));
         }

@@ -1,4 +1,4 @@
-//! Values with units, as policies write them: `60s`, `32MiB`, `100_000/min`, `5%`.
+//! Values with units, as policies write them: `60s`, `32MiB`, `100_000/min`, `25 USD/day`, `5%`.
 //!
 //! Each has `FromStr` (the loader's words), `Deserialize` (strings only, but for [`Ratio`]) and `JsonSchema` with a
 //! `format` of its own, so that editors and the loader agree.
@@ -323,6 +323,10 @@ macro_rules! text_unit {
         }
     };
 }
+
+mod calendar;
+
+pub use calendar::{Budget, Calendar, Quota};
 
 text_unit!(
     Duration,

@@ -290,6 +290,26 @@ pub fn error_body(dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
     wire(dialect).unwrap_or(&openai::OpenAi).error_body(error)
 }
 
+/// How long the answer to a request may become, as the client asks for it in its dialect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostOutput {
+    /// The most tokens of one answer; `None`: as many as the model has.
+    pub tokens: Option<u64>,
+    /// How many answers.
+    pub answers: u64,
+}
+
+/// How long the answer to a decoded request may become.
+///
+/// # Errors
+/// A field that says so is not what the dialect takes.
+pub fn most_output(request: &Request) -> Result<MostOutput, Fault> {
+    let settings = wire(request.dialect).unwrap_or(&openai::OpenAi).settings(request)?;
+    // Completions of OpenAI may be made more often than they are shown.
+    let best_of = request.params.get("best_of").and_then(|json| json.parse::<u64>().ok());
+    Ok(MostOutput { tokens: settings.max_tokens, answers: settings.choices.max(best_of).unwrap_or(1).max(1) })
+}
+
 /// A normal reply (status 200) of one choice that says `message` and ends by the content filter, decoded. For a stream,
 /// give it to [`StreamEncoder::reply`].
 pub fn denial_reply(dialect: Dialect, operation: Operation, identity: &Identity, message: &str) -> Reply {

@@ -67,6 +67,12 @@ error_codes! {
     TooManyTokens = "too-many-tokens", 400, "invalid_request_error";
     /// A limit of requests or tokens is reached; `retry-after` says when to come back.
     RateLimited = "rate-limited", 429, "rate_limit_error";
+    /// The tokens of this hour, day, week or month are used up, or this request might use more than is left; `retry-after` says
+    /// when the next one begins.
+    QuotaExceeded = "quota-exceeded", 429, "rate_limit_error";
+    /// The money of this hour, day, week or month is spent, or this request might cost more than is left; `retry-after` says when
+    /// the next one begins.
+    BudgetExceeded = "budget-exceeded", 429, "rate_limit_error";
     /// As many requests as the policy allows at once are under way. Come back when one of them has ended.
     ConcurrencyExceeded = "concurrency-exceeded", 429, "rate_limit_error";
     /// A stage of the policy could not do its work, and the policy says to refuse then.

@@ -4,7 +4,9 @@ use crate::{Gateway, Plan, Target};
 use http::{HeaderMap, HeaderName};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Attempt, Denial, Fault, Money, Outcome, Reply, Request, Timings, Trace, Usage};
+use weir_message::{
+    Attempt, Denial, Fault, Mode, Money, Outcome, Reply, Request, Timings, Trace, Usage, Verb,
+};
 use weir_script::View;
 use weir_state::Space;
 
@@ -150,6 +152,29 @@ impl Exchange {
         let mut first = [0; 4];
         first.copy_from_slice(bytes.as_bytes().first_chunk::<4>().unwrap_or(&[0; 4]));
         f64::from(u32::from_le_bytes(first)) / (f64::from(u32::MAX) + 1.0)
+    }
+
+    /// The targets that it may come to: those of the routes below that may take part, or of the model that it asks for.
+    pub fn reachable(&self) -> Vec<Arc<Target>> {
+        let models = self.plan.models();
+        let model = self.request.model();
+        let requested =
+            || models.get(model).map(|route| route.targets_for(models, model)).unwrap_or_default();
+        let mut targets = Vec::new();
+        let pipeline = self.plan.pipelines.iter().find(|pipeline| pipeline.name == self.trace.pipeline);
+        let steps = pipeline.map_or(&[][..], |pipeline| &pipeline.steps);
+        // The last one that takes part is asked.
+        for step in steps.iter().rev().filter(|step| step.verb == Verb::Route && step.mode == Mode::Enforce) {
+            match step.stage.route() {
+                Some(route) => targets.extend(route.targets_for(models, model)),
+                None => targets.extend(requested()),
+            }
+            if step.whens.is_empty() && step.sample.is_none() {
+                return targets;
+            }
+        }
+        targets.extend(requested());
+        targets
     }
 
     /// What expressions and scripts see of it.

@@ -32,7 +32,7 @@ pub use schema::policy_schema;
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
     Aws, CallerKey, DialectName, Http2, IdentifyName, Limits, Listener, Model, ModelRoute, Observe, Price,
-    PriceTier, Provider, ProviderModel, Target, Timeouts, Tls, Unsupported,
+    PriceTier, Provider, ProviderModel, StateFile, Target, Timeouts, Tls, Unsupported,
 };
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, snapshot};
 pub use stage::{BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl};

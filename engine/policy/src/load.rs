@@ -2,7 +2,7 @@
 
 use crate::expand::{Expander, LibraryEntry};
 use crate::read::read;
-use crate::sections::{CallerKey, Listener, Model, Observe, Provider};
+use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::{FileKind, Revision, Snapshot, kind};
 use crate::stage::{FrameDecl, FrameItem, LibraryItem, PipelineDecl, PipelineItem};
 use crate::{Builtins, Catalogue, Key, Node, NodeKind, Spanned, bind, bind_as, meaning};
@@ -64,10 +64,12 @@ pub struct PolicySet {
     pub params: Arc<serde_json::Map<String, serde_json::Value>>,
     /// What operators see.
     pub observe: Observe,
+    /// Where counts are kept; `None`: in the process.
+    pub state: Option<StateFile>,
 }
 
 /// The sections of a file, and two keys that are none.
-const SECTIONS: [&str; 11] = [
+const SECTIONS: [&str; 12] = [
     "weir",
     "order",
     "listeners",
@@ -79,10 +81,10 @@ const SECTIONS: [&str; 11] = [
     "frames",
     "params",
     "observe",
+    "state",
 ];
 /// Sections of the language that this version refuses.
-const NOT_SERVED: [(&str, &str); 5] = [
-    ("state", "counts and caches live in this process"),
+const NOT_SERVED: [(&str, &str); 4] = [
     ("secrets", "refer to secrets where they are needed: \"${env:NAME}\" or \"${file:path}\""),
     ("servers", "MCP servers are not reached by this version"),
     ("scopes", "one team owns a set in this version"),
@@ -153,7 +155,8 @@ impl Loader<'_> {
         let params: serde_json::Map<_, _> =
             param_nodes.iter().map(|(name, node)| (name.to_string(), node.to_json())).collect();
         let params = Arc::new(params);
-        let observe = self.observe(&files);
+        let observe = self.single(&files, "observe").unwrap_or_default();
+        let state = self.single(&files, "state");
 
         let frame_lists = self.ordered(&files, "frames");
         let pipeline_lists = self.ordered(&files, "pipelines");
@@ -202,6 +205,7 @@ impl Loader<'_> {
             frames,
             params,
             observe,
+            state,
         };
         meaning::check(&set, &providers.names, whole, self.environment, &mut self.diagnostics);
         Some(set)
@@ -397,26 +401,28 @@ impl Loader<'_> {
         Cow::Owned(served)
     }
 
-    fn observe(&mut self, files: &[File]) -> Observe {
+    /// A section that stands in one file only.
+    fn single<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+        &mut self,
+        files: &[File],
+        section: &str,
+    ) -> Option<T> {
         let mut first: Option<&Key> = None;
-        let mut observe = Observe::default();
+        let mut found = None;
         for (key, node) in
-            files.iter().filter_map(|file| file.root.entry("observe")).filter(|(_, n)| !n.is_null())
+            files.iter().filter_map(|file| file.root.entry(section)).filter(|(_, n)| !n.is_null())
         {
             if let Some(first) = first {
+                let message = format!("the section `{section}` stands in two files");
                 self.diagnostics.push(
-                    Diagnostic::new(Code::DuplicateName, "the section `observe` stands in two files")
-                        .at(key.span)
-                        .also(first.span, "first here"),
+                    Diagnostic::new(Code::DuplicateName, message).at(key.span).also(first.span, "first here"),
                 );
                 continue;
             }
             first = Some(key);
-            if let Some(bound) = bind(node, &mut self.diagnostics) {
-                observe = bound;
-            }
+            found = bind(node, &mut self.diagnostics);
         }
-        observe
+        found
     }
 
     /// The library entries of the set, and of the library shipped with Weir if one of it is used.

@@ -2,7 +2,7 @@
 
 use crate::Builtins;
 use crate::fields::LATER;
-use crate::sections::{CallerKey, Listener, Model, Observe, Provider};
+use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::stage::{FrameItem, LibraryItem, PipelineItem, VERBS};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -39,6 +39,8 @@ struct Document {
     params: Option<BTreeMap<String, serde_json::Value>>,
     /// What operators see.
     observe: Option<Observe>,
+    /// Where counts are kept.
+    state: Option<StateFile>,
 }
 
 /// An edition of the language.

@@ -1,4 +1,4 @@
-//! The sections of a policy file but for stages: listeners, keys, providers, models, observe. Their doc comments are the reference.
+//! The sections of a policy file but for stages: listeners, keys, providers, models, observe, state. Their doc comments are the reference.
 
 use crate::{Secret, Spanned, TextOrSecret};
 use schemars::JsonSchema;
@@ -451,4 +451,13 @@ impl Default for Observe {
     fn default() -> Self {
         Self { traces: 256 }
     }
+}
+
+/// Where counts are kept. Without it they live in the process and end with it.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StateFile {
+    /// A file that keeps what quotas and budgets counted, relative to the set's folder; it is made if there is none. Processes of
+    /// one machine may share it. It cannot change while a process serves: start a new one with `--upgrade`.
+    pub file: String,
 }

@@ -6,7 +6,7 @@ use crate::fields::LATER;
 use crate::node::{Key, Node, NodeKind};
 use crate::secret;
 use serde_json::{Map, Value};
-use weir_diagnostic::units::{ByteSize, Duration, Rate, Ratio, UnitError};
+use weir_diagnostic::units::{Budget, ByteSize, Duration, Quota, Rate, Ratio, UnitError};
 use weir_diagnostic::{Code, Diagnostic, Span, nearest};
 
 /// Checks `node` against `schema`, whose references are resolved in `root`. `what` names the thing in messages ("the guard
@@ -410,6 +410,8 @@ pub(crate) fn unit(format: &str, text: &str) -> Option<Result<(), UnitError>> {
         "bytes" => Some(text.parse::<ByteSize>().map(|_| ())),
         "rate" => Some(text.parse::<Rate>().map(|_| ())),
         "ratio" => Some(text.parse::<Ratio>().map(|_| ())),
+        "quota" => Some(text.parse::<Quota>().map(|_| ())),
+        "budget" => Some(text.parse::<Budget>().map(|_| ())),
         _ => None,
     }
 }
@@ -512,6 +514,8 @@ fn expected(rules: &Map<String, Value>) -> String {
         Some("bytes") => return "a size such as 32MiB".to_owned(),
         Some("rate") => return "a rate such as 100/min".to_owned(),
         Some("ratio") => return "a share such as 25%".to_owned(),
+        Some("quota") => return "a quota such as 1_000_000/month".to_owned(),
+        Some("budget") => return "a budget such as 25 USD/day".to_owned(),
         Some("cel") => return "a CEL expression".to_owned(),
         Some("secret") => return "a secret such as \"${env:NAME}\"".to_owned(),
         _ => {}

@@ -49,6 +49,8 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Guard, "key", guard::key, "guard/key.rs"),
     builtin!(Guard, "rate", guard::rate, "guard/rate.rs"),
     builtin!(Guard, "concurrency", guard::concurrency, "guard/concurrency.rs"),
+    builtin!(Guard, "quota", guard::quota, "guard/quota.rs", with metrics),
+    builtin!(Guard, "budget", guard::budget, "guard/budget.rs", with metrics),
     builtin!(Guard, "pii", guard::pii, "guard/pii/mod.rs"),
     builtin!(Guard, "regex", guard::regex, "guard/regex.rs"),
     builtin!(Guard, "tokens", guard::tokens, "guard/tokens.rs"),

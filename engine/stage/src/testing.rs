@@ -29,12 +29,14 @@ pub(crate) fn wrongs(stages: &str) -> String {
 fn policy(stages: &str) -> String {
     let stages: String = stages.lines().map(|line| format!("      {line}\n")).collect();
     format!(
-        "weir: v1\nproviders:\n  echo: {{ from: echo }}\nmodels:\n\
+        "weir: v1\nproviders:\n  echo: {{ from: echo }}\n  lab: {{ dialect: openai, base_url: http://127.0.0.1:9 }}\nmodels:\n\
          \x20 fast: {{ targets: [{{ provider: echo, model: echo }}] }}\n\
          \x20 claude: {{ targets: [{{ provider: echo, model: echo-say-from_claude }}] }}\n\
          \x20 canary: {{ targets: [{{ provider: echo, model: echo-say-from_canary }}] }}\n\
          \x20 broken: {{ targets: [{{ provider: echo, model: echo-status-500 }}] }}\n\
          \x20 limited: {{ targets: [{{ provider: echo, model: echo-status-429 }}] }}\n\
+         \x20 free: {{ targets: [{{ provider: lab, model: echo }}] }}\n\
+         \x20 dear: {{ targets: [{{ provider: echo, model: echo }}], price: {{ input: 2, output: 8 }} }}\n\
          pipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{stages}"
     )
 }
@@ -196,6 +198,16 @@ impl World {
         self.ended.all.lock().unwrap().last().unwrap().clone()
     }
 
+    /// All requests that ended.
+    pub(crate) fn ended(&self) -> Vec<Exchange> {
+        self.ended.all.lock().unwrap().clone()
+    }
+
+    /// What outlives requests.
+    pub(crate) fn state(&self) -> &State {
+        &self.workshop.state
+    }
+
     /// A fact that a stage gave for the request that ended last.
     pub(crate) fn fact(&self, stage: &str, name: &str) -> Option<Value> {
         let last = self.last();
@@ -245,7 +257,8 @@ impl Clock for Moved {
     }
 
     fn unix_nanos(&self) -> i64 {
-        1_764_000_000_000_000_000
+        // 2025-11-24T16:00:00Z, and what passed since.
+        1_764_000_000_000_000_000 + i64::try_from(self.nanos.load(Ordering::Relaxed)).unwrap() - 1_000_000_000
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {

@@ -16,4 +16,12 @@ pub enum StateError {
     /// A digest is not written as `blake3:` and 64 hexadecimal digits.
     #[error("a digest is written `blake3:` and 64 hexadecimal digits")]
     NotADigest,
+    /// The file that keeps state cannot be used. It is left as it is.
+    #[error("the state file {} cannot be used: {reason}", path.display())]
+    File {
+        /// Where it is.
+        path: std::path::PathBuf,
+        /// Why.
+        reason: String,
+    },
 }

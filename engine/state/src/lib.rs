@@ -14,8 +14,10 @@ mod limits;
 mod permits;
 mod semantic;
 mod state;
+mod totals;
 
 pub use breakers::{Breaker, BreakerSettings, Breakers, FailureRate, Permit};
+pub use chrono_tz::Tz as TimeZone;
 pub use error::StateError;
 pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
@@ -24,6 +26,9 @@ pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
 pub use state::{CachedReply, Sizes, Space, State};
+pub use totals::{
+    Account, Crossed, Holding, Secured, Shortfall, Totals, Unit, Window, time_zone, time_zones,
+};
 
 /// Nanoseconds of a point in time, saturating after 584 years.
 pub(crate) fn nanos(time: std::time::Duration) -> u64 {

@@ -1,6 +1,6 @@
 //! All state of a process in one place, made once and shared by every plan.
 
-use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore};
+use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore, Totals};
 use bytestring::ByteString;
 use std::sync::Arc;
 use weir_message::Reply;
@@ -46,6 +46,8 @@ impl Default for Sizes {
 pub struct State {
     /// Counts of requests and tokens.
     pub limits: Arc<Limiter>,
+    /// What was spent in windows of the calendar.
+    pub totals: Arc<Totals>,
     /// Requests under way.
     pub permits: Arc<Permits>,
     /// Targets that fail or asked to be left alone.
@@ -61,6 +63,7 @@ impl State {
     pub fn new(sizes: Sizes) -> Self {
         Self {
             limits: Arc::new(Limiter::new()),
+            totals: Arc::new(Totals::new()),
             permits: Arc::new(Permits::new()),
             breakers: Breakers::new(),
             ledger: Ledger::new(),

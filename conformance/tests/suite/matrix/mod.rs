@@ -239,6 +239,8 @@ rows! {
     no_way_round_key = "key",
     no_way_round_rate = "rate",
     no_way_round_concurrency = "concurrency",
+    no_way_round_quota = "quota",
+    no_way_round_budget = "budget",
     no_way_round_tokens = "tokens",
     no_way_round_regex_on_requests = "regex on requests",
     no_way_round_regex_on_replies = "regex on replies",

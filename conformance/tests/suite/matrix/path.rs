@@ -276,8 +276,8 @@ providers:
   a: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/a/v1"{http2} }}
   b: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/b/v1"{http2} }}
 models:
-  first: {{ targets: [{{ provider: a, model: m }}] }}
-  second: {{ targets: [{{ provider: b, model: m }}] }}
+  first: {{ targets: [{{ provider: a, model: m }}], price: {{ input: 1, output: 4 }} }}
+  second: {{ targets: [{{ provider: b, model: m }}], price: {{ input: 2, output: 8 }} }}
 {frames}pipelines:
   - pipeline: all
 {open}    stages:

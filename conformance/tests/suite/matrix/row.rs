@@ -84,6 +84,20 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "quota",
+        builtin: Some("guard: quota"),
+        stage: "- guard: quota\n        with: { tokens: 1/hour, per: everyone, assume_output: 1000 }",
+        proof: Proof::RefusesRequest("quota-exceeded"),
+        ..ROW
+    },
+    Row {
+        name: "budget",
+        builtin: Some("guard: budget"),
+        stage: "- guard: budget\n        with: { money: 0.000001 USD/hour, per: everyone, assume_output: 1000 }",
+        proof: Proof::RefusesRequest("budget-exceeded"),
+        ..ROW
+    },
+    Row {
         name: "tokens",
         builtin: Some("guard: tokens"),
         stage: "- guard: tokens\n        with: { max: 3 }",

@@ -107,6 +107,7 @@ impl Maker {
             price: self.price.clone().or_else(|| row?.price.clone()),
             tokenizer: self.tokenizer.clone().or_else(tokenizer),
             context: self.context.or_else(|| row?.context),
+            output_limit: row.and_then(|row| row.output_limit),
             breaker: self.state.breakers.target(&shown),
             shown: HeaderValue::try_from(shown).ok(),
             names: None,

@@ -65,6 +65,10 @@ impl Route for Fallback {
         self.children.iter().map(|child| child.child.reaches()).max().unwrap_or(Reaches::Named)
     }
 
+    fn targets_for(&self, models: &Models, model: &str) -> Vec<Arc<Target>> {
+        self.children.iter().flat_map(|child| child.child.targets_for(models, model)).collect()
+    }
+
     fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
         self.children.iter().flat_map(|child| child.child.targets(models)).collect()
     }

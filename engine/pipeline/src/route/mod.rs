@@ -73,6 +73,11 @@ pub trait Route: Send + Sync {
     /// itself.
     fn targets(&self, models: &Models) -> Vec<Arc<Target>>;
 
+    /// The targets that it may choose for a request of this model.
+    fn targets_for(&self, models: &Models, _model: &str) -> Vec<Arc<Target>> {
+        self.targets(models)
+    }
+
     /// Which models of the plan it may lead to besides those that it names itself.
     fn reaches(&self) -> Reaches {
         Reaches::Any
@@ -141,6 +146,17 @@ impl Child {
             Child::Target(_) => Reaches::Named,
             Child::Route(route) => route.reaches(),
             Child::Requested => Reaches::Requested,
+        }
+    }
+
+    /// The targets that it may lead to for a request of this model.
+    pub(crate) fn targets_for(&self, models: &Models, model: &str) -> Vec<Arc<Target>> {
+        match self {
+            Child::Target(target) => vec![target.named(model)],
+            Child::Route(route) => route.targets_for(models, model),
+            Child::Requested => {
+                models.get(model).map(|route| route.targets_for(models, model)).unwrap_or_default()
+            }
         }
     }
 

@@ -22,6 +22,8 @@ pub struct Target {
     pub tokenizer: Option<Arc<str>>,
     /// The longest prompt and reply together, in tokens, if known.
     pub context: Option<u64>,
+    /// The longest reply, in tokens, if known.
+    pub output_limit: Option<u64>,
     /// Whether it may be tried now; shared with other revisions.
     pub breaker: Arc<Breaker>,
     /// `x-weir-target`, where the name of the upstream model is known at load.

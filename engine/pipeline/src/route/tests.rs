@@ -46,6 +46,7 @@ pub(super) fn target(n: usize) -> Arc<Target> {
         price: None,
         tokenizer: None,
         context: None,
+        output_limit: None,
         breaker: Arc::default(),
         shown: None,
         names: None,

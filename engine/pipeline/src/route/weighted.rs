@@ -73,6 +73,10 @@ impl Route for Weighted {
         self.children.iter().map(|(_, child)| child.reaches()).max().unwrap_or(Reaches::Named)
     }
 
+    fn targets_for(&self, models: &Models, model: &str) -> Vec<Arc<Target>> {
+        self.children.iter().flat_map(|(_, child)| child.targets_for(models, model)).collect()
+    }
+
     fn targets(&self, models: &Models) -> Vec<Arc<Target>> {
         self.children.iter().flat_map(|(_, child)| child.targets(models)).collect()
     }

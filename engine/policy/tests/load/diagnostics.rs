@@ -32,7 +32,7 @@ const TABLE: &[Row] = &[
     (Code::BadEdition, "none", &[("a.yaml", "params: {}\n")]),
     (Code::BadEdition, "another", &[("a.yaml", "weir: v2\n")]),
     (Code::UnknownSection, "a slip", &[("a.yaml", "weir: v1\npiplines: []\n")]),
-    (Code::NotServed, "sections", &[("a.yaml", "weir: v1\nstate: { redis: x }\nrollout: {}\n")]),
+    (Code::NotServed, "sections", &[("a.yaml", "weir: v1\nscopes: { redis: x }\nrollout: {}\n")]),
     (
         Code::NotServed,
         "identify by token",

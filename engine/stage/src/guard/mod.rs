@@ -1,8 +1,11 @@
 //! Guards: may deny, or edit for safety.
 
+pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod key;
 pub(crate) mod pii;
+pub(crate) mod quota;
 pub(crate) mod rate;
 pub(crate) mod regex;
+mod spend;
 pub(crate) mod tokens;

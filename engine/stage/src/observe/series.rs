@@ -40,6 +40,8 @@ pub(super) struct Counts {
     pub(super) caches: Family<AtomicU64, 2>,
     /// pipeline, stage, verb, mode
     pub(super) stages: Family<StageCounts, 4>,
+    /// pipeline or frame with its stage, limit, threshold
+    warnings: Family<AtomicU64, 3>,
 }
 
 /// How long requests took.
@@ -106,6 +108,11 @@ impl Metrics {
         Self::default()
     }
 
+    /// Counts that a subject of a quota or budget crossed a threshold.
+    pub(crate) fn warned(&self, meter: &str, limit: &str, threshold: &str) {
+        self.0.warnings.with([meter, limit, threshold], &[], |count| count.fetch_add(1, Relaxed));
+    }
+
     /// All counts as OpenMetrics text (`application/openmetrics-text; version=1.0.0`).
     pub fn render(&self) -> String {
         let mut registry = Registry::default();
@@ -127,7 +134,7 @@ impl fmt::Debug for Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Counts { requests, times, spent, errors, attempts, caches, stages } = &*self.0;
+        let Counts { requests, times, spent, errors, attempts, caches, stages, warnings } = &*self.0;
         const REQUEST: [&str; 6] = [
             "pipeline",
             "gen_ai_operation_name",
@@ -235,6 +242,16 @@ impl Collector for Metrics {
                         }
                     }
                     Ok(())
+                })
+            },
+        )?;
+        counter(
+            family,
+            "weir_limit_warnings",
+            "Thresholds of quotas and budgets that were crossed, once for each subject and window.",
+            |out| {
+                warnings.each(|labels, count| {
+                    number(out, &named(&["meter", "limit", "threshold"], labels), count.load(Relaxed))
                 })
             },
         )?;
