@@ -10,9 +10,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 /// A list longer than this is split.
-const LONGEST: usize = 160;
+const LONGEST: usize = 144;
 /// How many vectors a search reads: all of a partition up to so many, the nearest lists of a larger one.
-const ENOUGH: usize = 4096;
+const ENOUGH: usize = 7168;
 /// Once what it found is as near as this, a search reads a quarter of that: anything nearer lies in much the same direction,
 /// so its list was among the first.
 const NEAR: f32 = 0.9;
