@@ -4,6 +4,7 @@
 //! the folder. Bodies are decoded at most once; texts share the body's memory and know where they stand in it.
 #![forbid(unsafe_code)]
 
+mod anthropic;
 #[cfg(test)]
 mod carriage;
 mod carry;

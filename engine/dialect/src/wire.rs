@@ -5,7 +5,9 @@ use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
 use crate::sse::Sse;
-use crate::{EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, cohere, gemini, openai};
+use crate::{
+    EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, anthropic, cohere, gemini, openai,
+};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -15,9 +17,10 @@ use weir_message::{Dialect, Fault, Operation, Reply, Request};
 pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
     Some(match dialect {
         Dialect::OpenAi => &openai::OpenAi,
+        Dialect::Anthropic => &anthropic::Anthropic,
         Dialect::Gemini => &gemini::Gemini,
         Dialect::Cohere => &cohere::Cohere,
-        Dialect::Anthropic | Dialect::Bedrock | Dialect::Native => return None,
+        Dialect::Bedrock | Dialect::Native => return None,
     })
 }
 

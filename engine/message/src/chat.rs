@@ -183,6 +183,8 @@ pub struct Citation {
     pub quote: Option<ByteString>,
     /// Which of the words are backed: from and to, in characters of the text in front.
     pub span: Option<Range<u64>>,
+    /// All of it as it stands in the original (JSON), to be written again in the same dialect.
+    pub raw: Option<ByteString>,
 }
 
 /// A mark behind what a provider may keep in its prompt cache.

@@ -130,7 +130,8 @@ pub struct Provider {
     /// otherwise. The catalogue's by default, and `false` without `from`.
     #[serde(default)]
     pub responses: Option<bool>,
-    /// Where the API begins, such as `http://10.0.0.5:8000/v1`; the catalogue's by default.
+    /// Where the API begins, such as `http://10.0.0.5:8000/v1`; the catalogue's by default. The version is part of it in the
+    /// dialect `openai` and not in others: `https://api.anthropic.com`.
     #[serde(default)]
     pub base_url: Option<Spanned<String>>,
     /// The credential.

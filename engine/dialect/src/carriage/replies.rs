@@ -162,6 +162,7 @@ const FEATURES: &[Feature] = &[
                 url: Some("https://example.com/a".into()),
                 quote: Some("hello".into()),
                 span: Some(0..5),
+                ..Citation::default()
             }));
         },
         arrives: |reply| {

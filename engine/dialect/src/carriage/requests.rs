@@ -229,9 +229,15 @@ features! {
     "image in a tool's result": |chat, settings| {
         let image = media(MediaKind::Image, Source::Base64(PIXEL.into()), "image/png");
         ask_and_answer(chat, vec![call("c1", "bob")], vec![result("c1", vec![words("see"), image], false)]);
-    }, |chat, _| results(chat).first().is_some_and(|result| result.parts.iter().any(|part| matches!(part, Part::Media(_))));
+    }, |chat, _| results(chat).first().is_some_and(|result| result.parts.iter().any(|part| matches!(part, Part::Media(_)))),
+        // Beside the result, in the same turn.
+        else |chat, _| has_media(chat, MediaKind::Image);
     "any JSON as the answer": |chat, settings| { settings.format = Some(Format::Json) },
-        |_, settings| settings.format == Some(Format::Json);
+        |_, settings| settings.format == Some(Format::Json),
+        // A tool that must be called takes it.
+        else |chat, settings| {
+            chat.tools.len() == 1 && matches!(settings.tool_choice, Some(ToolChoice::Any | ToolChoice::Tool(_)))
+        };
     "JSON by a schema as the answer": |chat, settings| {
         settings.format = Some(Format::Schema { name: "who".into(), description: None, schema: SCHEMA.into(), strict: Some(true) });
     }, |_, settings| matches!(&settings.format, Some(Format::Schema { schema, .. }) if schema.contains("who")),

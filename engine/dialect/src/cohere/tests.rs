@@ -274,7 +274,15 @@ fn a_chat_goes_to_openai_with_what_it_has_a_place_for() {
         "reasoning_effort": "medium", "stream": true, "stream_options": { "include_usage": true },
     });
     assert_eq!(body, want);
-    let lost = ["annotations", "citation_options", "priority", "safety_mode!", "top_k", "unknown fields"];
+    let lost = [
+        "annotations",
+        "citation_options",
+        "citations",
+        "priority",
+        "safety_mode!",
+        "top_k",
+        "unknown fields",
+    ];
     assert_eq!(dropped, lost);
 }
 

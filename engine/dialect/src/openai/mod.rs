@@ -6,7 +6,7 @@ pub(crate) mod encoder;
 pub(crate) mod parts;
 pub(crate) mod reply;
 mod request;
-mod stream;
+pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod wishes;

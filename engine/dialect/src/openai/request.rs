@@ -83,7 +83,9 @@ fn message(a: &mut Array<'_>, turn: &Message, loss: &mut Loss) {
             other => rest.push(other),
         }
     }
-    if rest.is_empty() && !turn.parts.is_empty() {
+    let is_mark = |part: &&Part| matches!(part, Part::CachePoint(_));
+    if rest.iter().all(is_mark) && rest.len() < turn.parts.len() {
+        rest.iter().for_each(|_| loss.hint("cache_control"));
         return;
     }
     let role = match turn.role {
@@ -173,6 +175,9 @@ fn part(a: &mut Array<'_>, part: &Part, loss: &mut Loss) {
 
 fn write_media(a: &mut Array<'_>, media: &Media, loss: &mut Loss) {
     let media_type = media.media_type.as_deref();
+    if media.cite {
+        loss.hint("citations");
+    }
     match (media.kind, &media.source) {
         (MediaKind::Image, Source::Url(url)) => a.object(|o| {
             o.string("type", "image_url").object("image_url", |o| {
