@@ -222,6 +222,17 @@ impl Wire {
         Ok(Reply { head, body })
     }
 
+    /// Whether bytes of an answer are there to be read.
+    pub fn is_answered(&mut self) -> bool {
+        if !self.buffer.is_empty() {
+            return true;
+        }
+        self.stream.set_nonblocking(true).expect("no waiting");
+        let there = self.stream.peek(&mut [0]).is_ok_and(|n| n > 0);
+        self.stream.set_nonblocking(false).expect("waiting");
+        there
+    }
+
     /// Whether the other side has closed, or closes within the patience of a read.
     pub fn is_closed(&mut self) -> bool {
         matches!(self.more(), Ok(0)) || self.stream.peek(&mut [0]).is_err()

@@ -5,8 +5,10 @@
 
 mod adversarial;
 mod agree;
+mod bodies;
 mod budget;
 mod commands;
+mod errors;
 mod http2;
 mod matrix;
 mod observe;
@@ -14,6 +16,7 @@ mod packed;
 mod process;
 mod proxy;
 mod streaming;
+mod timeouts;
 mod tls;
 mod two;
 

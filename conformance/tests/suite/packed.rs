@@ -12,6 +12,8 @@ pub(crate) enum Coding {
 }
 
 impl Coding {
+    pub(crate) const ALL: [Coding; 3] = [Coding::Gzip, Coding::Brotli, Coding::Zstd];
+
     /// What `content-encoding` calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {

@@ -17,6 +17,8 @@ pub(crate) enum What {
     Repeated,
     Disguised,
     Want(&'static str),
+    /// A field that is not there.
+    Field(&'static str),
 }
 
 /// A flaw of a body and where it is.
@@ -61,8 +63,16 @@ impl Flaw {
                 )
             }
             What::Want(want) => format!("{subject} must have {want} here (byte {at})"),
+            What::Field(name) => format!("{subject} must have a field `{name}` here (byte {at})"),
         };
+        let mut path = self.path;
+        if let What::Field(name) = self.what {
+            if !path.is_empty() {
+                path.push('.');
+            }
+            path.push_str(name);
+        }
         let fault = Fault::new(code, message);
-        if self.path.is_empty() { fault } else { fault.param(self.path) }
+        if path.is_empty() { fault } else { fault.param(path) }
     }
 }

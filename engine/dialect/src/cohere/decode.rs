@@ -102,7 +102,7 @@ fn chat(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     })?;
     scan.end()?;
     if !has_messages {
-        return Err(Flaw::new(What::Want("a field `messages`"), 0));
+        return Err(Flaw::new(What::Field("messages"), 0));
     }
     if is_strict {
         chat.tools.iter_mut().for_each(|tool| tool.strict = Some(true));
@@ -173,9 +173,9 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
         }
         _ => said.field(scan, field),
     })?;
-    let Some(role) = role else { return Err(Flaw::new(What::Want("a field `role`"), start)) };
+    let Some(role) = role else { return Err(Flaw::new(What::Field("role"), start)) };
     let parts = match (role, call) {
-        (Role::Tool, None) => return Err(Flaw::new(What::Want("a field `tool_call_id`"), start)),
+        (Role::Tool, None) => return Err(Flaw::new(What::Field("tool_call_id"), start)),
         (Role::Tool, Some(call)) => {
             vec![Part::ToolResult(ToolResult { call, parts: said.parts(), is_error: false })]
         }

@@ -136,7 +136,7 @@ pub(super) fn document(scan: &mut Scan<'_>) -> Scanned<Media> {
             Ok(())
         })?;
         if text.is_none() {
-            return Err(Flaw::new(What::Want("a field `data`"), start));
+            return Err(Flaw::new(What::Field("data"), start));
         }
     }
     let source = Source::Text(text.unwrap_or_else(|| Text::added("")));

@@ -36,10 +36,10 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
         }
     })?;
     scan.end()?;
-    let missing = |want| Flaw::new(What::Want(want), 0);
+    let missing = |name| Flaw::new(What::Field(name), 0);
     request.body = Body::Rerank(Rerank {
-        query: query.ok_or_else(|| missing("a field `query`"))?,
-        documents: documents.ok_or_else(|| missing("a field `documents`"))?,
+        query: query.ok_or_else(|| missing("query"))?,
+        documents: documents.ok_or_else(|| missing("documents"))?,
     });
     fields.settle(request);
     finish(request, head, inside);

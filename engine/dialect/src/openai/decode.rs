@@ -38,18 +38,18 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     let inside = scan.object(known, |scan, name, key| reader.field(scan, name, &key))?;
     scan.end()?;
     reader.head.object_at = Some(place(inside));
-    let missing = |want| Err(Flaw::new(What::Want(want), 0));
+    let missing = |name| Err(Flaw::new(What::Field(name), 0));
     request.body = match request.operation {
         Operation::Chat => match reader.chat.messages_at {
             Some(_) => Body::Chat(reader.chat),
-            None => return missing("a field `messages`"),
+            None => return missing("messages"),
         },
         Operation::Completion => {
             let mut prompts = reader.inputs.texts;
             prompts.extend(reader.suffix);
             Body::Completion(Completion { prompts, has_token_ids: reader.inputs.has_others })
         }
-        _ if !reader.inputs.is_there => return missing("a field `input`"),
+        _ if !reader.inputs.is_there => return missing("input"),
         _ => Body::Embedding(Embedding {
             inputs: reader.inputs.texts,
             has_token_ids: reader.inputs.has_others,
@@ -231,7 +231,7 @@ fn message(scan: &mut Scan<'_>) -> Scanned<Message> {
         },
     )?;
     said.extend(cache.map(Part::CachePoint));
-    let Some(role) = role else { return Err(Flaw::new(What::Want("a field `role`"), start)) };
+    let Some(role) = role else { return Err(Flaw::new(What::Field("role"), start)) };
     let parts = if role == Role::Tool {
         if is_function {
             call = name.clone().unwrap_or_default();

@@ -119,7 +119,7 @@ impl App {
         Head::Refused
     }
 
-    fn fresh_id(&self) -> Uuid {
+    pub(super) fn fresh_id(&self) -> Uuid {
         let nanos = self.shared.gateway.clock.unix_nanos();
         let seconds = u64::try_from(nanos / 1_000_000_000).unwrap_or(0);
         let rest = u32::try_from(nanos % 1_000_000_000).unwrap_or(0);
@@ -150,7 +150,10 @@ impl App {
         {
             response.headers.insert(ALLOW, allow);
         }
-        if fault.code != ErrorCode::BadHttp && body::is_small(session) {
+        // Over HTTP/2 the reply overtakes what is still sent, and ends the stream.
+        let is_two = session.is_http2();
+        let comes_soon = !matches!(fault.code, ErrorCode::BadHttp | ErrorCode::RequestTimeout);
+        if !is_two && comes_soon && body::is_small(session) {
             body::discard(session).await;
         }
         if self.shared.draining.load(Ordering::Relaxed) {
@@ -158,7 +161,9 @@ impl App {
         }
         match reply::write(session, response, asked).await {
             Sent::Whole => {
-                body::discard(session).await;
+                if !is_two {
+                    body::discard(session).await;
+                }
                 End::Sent
             }
             Sent::Gone => End::Gone,
@@ -197,22 +202,21 @@ impl App {
                 return self.refuse(session, &plan, request, &fault, asked).await;
             }
         };
-        let read = body::read(session, announced, limits).await;
-        let parts = take_head(session);
-        let mut headers = parts.headers;
-        strip_hop_by_hop(&mut headers);
-        let id = ids::request_id(&mut headers, &fresh);
-        let raw = match read {
+        let raw = match body::read(session, announced, limits).await {
             Ok(raw) => raw,
             Err(NoBody::Gone) => return End::Gone,
             Err(NoBody::Refused(fault)) => {
                 session.set_keepalive(None);
-                let mut request = Request::new(id, route.dialect, route.operation, parts.uri.path());
+                let mut request = refused_head(session, &fresh, route.dialect);
+                request.operation = route.operation;
                 request.caller = caller;
-                request.method = parts.method;
                 return self.refuse(session, &plan, request, &fault, asked).await;
             }
         };
+        let parts = take_head(session);
+        let mut headers = parts.headers;
+        strip_hop_by_hop(&mut headers);
+        let id = ids::request_id(&mut headers, &fresh);
         headers.remove(http::header::CONTENT_ENCODING);
         ids::continue_trace(&mut headers, &fresh);
         let request = Request::new(id, route.dialect, route.operation, parts.uri.path());

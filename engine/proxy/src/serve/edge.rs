@@ -8,15 +8,14 @@ use pingora::prelude::timeout;
 use pingora::protocols::Stream;
 use pingora::server::ShutdownWatch;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncWriteExt;
+use uuid::Uuid;
+use weir_message::{Dialect, ErrorCode, Fault};
+use weir_pipeline::ResponseBody;
 
 /// How an HTTP/2 connection without TLS begins (RFC 9113 §3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// What a connection over the limit is told.
-const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\nretry-after: 1\r\n\
-    connection: close\r\ncontent-length: 129\r\n\r\n{\"error\":{\"message\":\"too many connections are open here; come \
-    back soon\",\"type\":\"server_error\",\"param\":null,\"code\":\"overloaded\"}}";
-
 /// One listener's connections.
 pub(crate) struct Edge {
     shared: Arc<Shared>,
@@ -38,6 +37,31 @@ impl Edge {
     }
 }
 
+impl Edge {
+    /// What a connection over the limit is told, as HTTP/1.1 writes it: no request of it is read.
+    fn refusal(&self) -> Vec<u8> {
+        let mut fault =
+            Fault::new(ErrorCode::Overloaded, "too many connections are open here; come back soon");
+        fault.retry_after = Some(Duration::from_secs(1));
+        let id = self.h1.fresh_id();
+        let mut buffer = Uuid::encode_buffer();
+        let id = id.hyphenated().encode_lower(&mut buffer);
+        let plan = self.shared.current.plan();
+        let response = weir_pipeline::refuse(Some(&plan), Dialect::OpenAi, id, &fault);
+        let ResponseBody::Whole(body) = response.body else { return Vec::new() };
+        let mut out = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n".to_vec();
+        for (name, value) in &response.headers {
+            out.extend_from_slice(name.as_str().as_bytes());
+            out.extend_from_slice(b": ");
+            out.extend_from_slice(value.as_bytes());
+            out.extend_from_slice(b"\r\n");
+        }
+        out.extend_from_slice(format!("content-length: {}\r\n\r\n", body.len()).as_bytes());
+        out.extend_from_slice(&body);
+        out
+    }
+}
+
 #[async_trait]
 impl ServerApp for Edge {
     async fn process_new(self: &Arc<Self>, mut stream: Stream, shutdown: &ShutdownWatch) -> Option<Stream> {
@@ -46,7 +70,8 @@ impl ServerApp for Edge {
         let Some(_open) = Open::within(&self.shared.bound.open, limits.connections, counters) else {
             counters.refused_connections.add(1);
             if stream.get_ssl_digest().is_none() {
-                let _ = timeout(std::time::Duration::from_secs(1), stream.write_all(FULL)).await;
+                let refusal = self.refusal();
+                let _ = timeout(Duration::from_secs(1), stream.write_all(&refusal)).await;
                 let _ = stream.flush().await;
             }
             return None;
@@ -71,18 +96,4 @@ async fn begins_h2(stream: &mut Stream) -> std::io::Result<bool> {
     }
     let mut all = [0; PREFACE.len()];
     Ok(stream.try_peek(&mut all).await? && all == *PREFACE)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_refusal_of_a_connection_is_well_framed() {
-        let text = std::str::from_utf8(FULL).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap();
-        assert!(head.contains(&format!("content-length: {}", body.len())), "{}", body.len());
-        let json: serde_json::Value = serde_json::from_str(body).unwrap();
-        assert_eq!(json["error"]["code"], weir_message::ErrorCode::Overloaded.id());
-    }
 }

@@ -180,7 +180,9 @@ fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallErro
     }
     let mut headers = end_to_end(&head.headers);
     let limit = (!is_stream(&headers)).then_some(call.body_limit);
-    let decoder = if call.decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
+    // An error is read here whatever the stages read.
+    let decode = call.decode || !(200..300).contains(&status);
+    let decoder = if decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
     let reading = Reading::new(line, decoder, limit, call.timeouts.between, deadline);
     // Boxed: the stream moves its state for every piece.
     let body = stream::unfold(Box::new(reading), |mut reading| async move {
