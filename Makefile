@@ -3,8 +3,11 @@ SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
 
-# Models and the ONNX Runtime are cached outside the clone. MODELS=none does without them.
+# Models and the ONNX Runtime are cached outside the clone. MODELS=none does without them; tests that need them are then left out.
 MODELS ?= all
+ifeq ($(MODELS),none)
+export WEIR_MODELS := none
+endif
 WEIR_CACHE ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/weir
 export MODELS WEIR_CACHE
 # cmake comes from the cache where the machine has none.
@@ -14,10 +17,12 @@ CARGO := cargo
 NEXTEST := $(shell command -v cargo-nextest >/dev/null && echo "nextest run" || echo "test")
 POLICY ?= examples/quickstart
 
-.PHONY: help setup build run test lint unit policies clients fuzz bench reference clean
+STEPS := lint unit short-fuzz policies clients
+
+.PHONY: help setup build run test lint unit short-fuzz policies clients fuzz bench reference clean
 
 help: ## says what can be made
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
 
 setup: ## fetches cmake, the ONNX Runtime and the models, if missing
 	@python3 engine/inference/setup.py
@@ -28,7 +33,10 @@ build: setup ## builds the release binary
 run: build ## serves POLICY (the quickstart) on 127.0.0.1:8080
 	@exec target/release/weir serve $(POLICY)
 
-test: setup lint unit policies clients ## everything that CI runs
+test: setup ## everything that CI runs, and says what it ran
+	@rm -rf target/steps
+	@for step in $(STEPS); do .ci/step $$step $(MAKE) --no-print-directory $$step; done
+	@echo; echo "make test ran, MODELS=$(MODELS):"; cat target/steps/summary
 
 lint: ## formatting, clippy, and that the generated pages are fresh
 	$(CARGO) fmt --all -- --check
@@ -37,6 +45,10 @@ lint: ## formatting, clippy, and that the generated pages are fresh
 unit: ## unit tests of every room, the HTTP suites and the fuzz corpora
 	$(CARGO) build --locked --bin weir --bin weir-scripted-upstream
 	$(CARGO) $(NEXTEST) --workspace --locked
+
+# The whole workspace, so that nothing is built again with other features.
+short-fuzz: ## each fuzz target: its corpus, then 5 s
+	WEIR_FUZZ_SECONDS=5 $(CARGO) test --workspace --locked --test targets
 
 policies: ## the cases of the policy library and of the examples, by the binary itself
 	$(CARGO) run --locked --quiet --bin weir -- test policies examples

