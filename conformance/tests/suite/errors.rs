@@ -27,6 +27,8 @@ const STAGES: &[(&str, &str)] = &[
     ("content", "- guard: regex\n        with: { deny: [secret] }"),
     ("tokens", "- guard: tokens\n        with: { max: 1 }"),
     ("rate", "- guard: rate\n        with: { requests: 1/hour, per: everyone }"),
+    ("quota", "- guard: quota\n        with: { tokens: 1/hour, per: everyone }"),
+    ("budget", "- guard: budget\n        with: { money: 1 USD/day, per: everyone }"),
     ("concurrency", "- guard: concurrency\n        with: { max: 1, per: everyone }"),
     ("endless", "- transform: mine\n        rhai: |\n          fn request(r) { loop {} }"),
     ("deadline", "- route: fallback\n        with: { to: [requested], deadline: 200ms }"),
@@ -67,8 +69,10 @@ providers:
                 "deadline" | "concurrency" => "slow",
                 _ => "lab",
             };
+            // What a budget can hold has a price: a dollar a token.
+            let price = if *name == "budget" { ", price: { input: 1000000, output: 1000000 }" } else { "" };
             models.push_str(&format!(
-                "  {name}: {{ targets: [{{ provider: {provider}, model: m-{name} }}] }}\n"
+                "  {name}: {{ targets: [{{ provider: {provider}, model: m-{name} }}]{price} }}\n"
             ));
             pipelines.push_str(&format!(
                 "  - pipeline: {name}\n    anonymous: true\n    when: request.model == \"{name}\"\n    stages:\n      {stages}\n"
@@ -132,6 +136,8 @@ fn provoke(code: ErrorCode, bench: &Bench) -> Option<Reply> {
             assert_eq!(bench.ask("rate").status(), 200);
             bench.ask("rate")
         }
+        ErrorCode::QuotaExceeded => bench.ask("quota"),
+        ErrorCode::BudgetExceeded => bench.ask("budget"),
         ErrorCode::ConcurrencyExceeded => {
             bench.provider.always(entry(json!({ "reply": "late", "delay": "20s" })));
             let slow = chat("concurrency", "x", false).to_string();

@@ -148,22 +148,26 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
 fn what_is_wrong_is_refused_with_its_field_and_not_quoted() {
     let chat = |turn: &str| format!(r#"{{"messages":[{turn}]}}"#);
     let cases = [
-        (Operation::Chat, r#"{"model":"SECRET"}"#.into(), None),
+        (Operation::Chat, r#"{"model":"SECRET"}"#.into(), Some("messages")),
         (Operation::Chat, r#"{"messages":{}}"#.into(), Some("messages")),
         (Operation::Chat, r#"{"messages":[],"documents":"SECRET"}"#.into(), Some("documents")),
-        (Operation::Chat, r#"{"messages":[],"documents":[{"id":"SECRET"}]}"#.into(), Some("documents[0]")),
+        (
+            Operation::Chat,
+            r#"{"messages":[],"documents":[{"id":"SECRET"}]}"#.into(),
+            Some("documents[0].data"),
+        ),
         (Operation::Chat, r#"{"messages":[],"strict_tools":"yes"}"#.into(), Some("strict_tools")),
         (Operation::Chat, r#"{"messages":[],"Messages":[]}"#.into(), Some("messages")),
-        (Operation::Chat, chat(r#"{"content":"SECRET"}"#), Some("messages[0]")),
+        (Operation::Chat, chat(r#"{"content":"SECRET"}"#), Some("messages[0].role")),
         (Operation::Chat, chat(r#"{"role":"developer","content":"SECRET"}"#), Some("messages[0].role")),
-        (Operation::Chat, chat(r#"{"role":"tool","content":"SECRET"}"#), Some("messages[0]")),
+        (Operation::Chat, chat(r#"{"role":"tool","content":"SECRET"}"#), Some("messages[0].tool_call_id")),
         (Operation::Chat, chat(r#"{"role":"user","content":7}"#), Some("messages[0].content")),
         (Operation::Chat, chat(r#"{"role":"assistant","tool_calls":{}}"#), Some("messages[0].tool_calls")),
         (Operation::Embedding, r#"{"model":"m"}"#.into(), None),
         (Operation::Embedding, r#"{"texts":"SECRET"}"#.into(), Some("texts")),
         (Operation::Embedding, r#"{"texts":[1]}"#.into(), Some("texts[0]")),
-        (Operation::Rerank, r#"{"query":"SECRET"}"#.into(), None),
-        (Operation::Rerank, r#"{"documents":["SECRET"]}"#.into(), None),
+        (Operation::Rerank, r#"{"query":"SECRET"}"#.into(), Some("documents")),
+        (Operation::Rerank, r#"{"documents":["SECRET"]}"#.into(), Some("query")),
         (Operation::Rerank, r#"{"query":"q","documents":[1]}"#.into(), Some("documents[0]")),
     ];
     for (operation, body, param) in cases {

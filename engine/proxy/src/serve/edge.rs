@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::AsyncWriteExt;
 use uuid::Uuid;
-use weir_message::{Dialect, ErrorCode, Fault};
+use weir_message::{Dialect, ErrorCode, Fault, Operation, Request};
 use weir_pipeline::ResponseBody;
 
 /// How an HTTP/2 connection without TLS begins (RFC 9113 §3.4).
@@ -47,7 +47,8 @@ impl Edge {
         let mut buffer = Uuid::encode_buffer();
         let id = id.hyphenated().encode_lower(&mut buffer);
         let plan = self.shared.current.plan();
-        let response = weir_pipeline::refuse(Some(&plan), Dialect::OpenAi, id, &fault);
+        let request = Request::new(&*id, Dialect::OpenAi, Operation::Http, "");
+        let response = weir_pipeline::refuse(&self.shared.gateway, &plan, &request, &fault);
         let ResponseBody::Whole(body) = response.body else { return Vec::new() };
         let mut out = b"HTTP/1.1 503 Service Unavailable\r\nconnection: close\r\n".to_vec();
         for (name, value) in &response.headers {
