@@ -60,6 +60,8 @@ pub struct Request {
     splices: Splices,
     /// Changes by pointer, made after the splices.
     ops: Vec<JsonOp>,
+    /// Whether a stage added words, which stand nowhere in `raw`.
+    adds: bool,
     /// How many changes stages made, headers included.
     edits: u32,
 }
@@ -89,6 +91,7 @@ impl Request {
             params: Params::default(),
             splices: Splices::default(),
             ops: Vec::new(),
+            adds: false,
             edits: 0,
         }
     }
@@ -243,6 +246,7 @@ impl Request {
     /// Puts a turn in front of all others (`front`) or behind them.
     pub fn add_message(&mut self, role: Role, text: &str, front: bool) {
         let Body::Chat(chat) = &mut self.body else { return };
+        self.adds = true;
         if let Some(TurnWriter(write)) = chat.writer {
             self.ops.extend(write(chat, role, text, front));
             chat.add(role, text, front);
@@ -298,16 +302,32 @@ impl Request {
     /// executor does that after the stage.
     pub fn patch(&mut self, ops: &[JsonOp]) -> Result<(), JsonPatchError> {
         let raw = patch(&self.outgoing()?, ops)?;
+        self.take_raw(raw);
+        self.edits += 1;
+        Ok(())
+    }
+
+    /// Lets words that a stage added stand in the bytes, where other stages can change them; without such words nothing
+    /// happens. Head and body must then be decoded again ([`Body::Unread`]); the executor does that after the stage.
+    pub fn settle(&mut self) -> Result<(), JsonPatchError> {
+        if self.adds {
+            let raw = self.outgoing()?;
+            self.take_raw(raw);
+        }
+        Ok(())
+    }
+
+    /// Takes bytes with all changes made as the original.
+    fn take_raw(&mut self, raw: Bytes) {
         self.raw = raw;
         self.splices.clear();
         self.ops.clear();
+        self.adds = false;
         // A model that does not stand in the body is not read from it again.
         let model = self.head.model.take().filter(|model| model.at.is_none());
         self.head = Head { model, ..Head::default() };
         self.body = Body::Unread;
         self.params = Params::default();
-        self.edits += 1;
-        Ok(())
     }
 
     /// Notes that headers were changed by a stage.

@@ -190,8 +190,9 @@ impl Run {
         }
     }
 
-    /// A change by pointer leaves nothing decoded: what is below reads the request as it is now.
+    /// A change by pointer or added words leave nothing decoded: what is below reads the request as it is now.
     fn read_again(&mut self) -> Result<(), Fault> {
+        settle(&mut self.x.request)?;
         if !matches!(self.x.request.body, Body::Unread) || self.x.request.head.object_at.is_some() {
             return Ok(());
         }
@@ -406,6 +407,13 @@ impl Drop for Run {
         }
         self.finish(Outcome::Cancelled);
     }
+}
+
+/// Lets what a stage added stand in the bytes, so that the next one can change it.
+pub(crate) fn settle(request: &mut Request) -> Result<(), Fault> {
+    request.settle().map_err(|error| {
+        Fault::new(ErrorCode::BadRequest, "an edit finds no place in the body").detail(error.to_string())
+    })
 }
 
 /// Sets what a stage sees of its own place.

@@ -1,7 +1,7 @@
 //! The `attempt:` stages: whether a target may be asked, and with what.
 
 use crate::plan::Step;
-use crate::run::{Run, holds, set_scene, within};
+use crate::run::{Run, holds, set_scene, settle, within};
 use crate::{Exchange, Hook, Needs, Notes, Refusal, Slot, Verdict, Visit};
 use std::sync::Arc;
 use std::time::Duration;
@@ -60,6 +60,11 @@ impl Run {
             Verdict::Continue | Verdict::Answer(_) => {
                 let edited = x.request.edits() > edits;
                 self.note(at, if edited { Decision::Edited } else { Decision::Passed }, took, notes);
+                if edited && step.declares.needs.has(Needs::BODY) {
+                    settle(&mut x.request)
+                        .and_then(|()| weir_dialect::decode(&mut x.request))
+                        .map_err(Refusal::Failed)?;
+                }
                 None
             }
             Verdict::Deny(denial) => {
