@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the official OpenAI SDKs for Python and Node against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
+# Runs the official SDKs (OpenAI for Python and Node, Anthropic for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
 #
 # SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
@@ -105,7 +105,9 @@ ready || { cat "$work/err.log" >&2; die "the gateway is not ready"; }
 failed=0
 for client in "${clients[@]}"; do
   case $client in
-    python) PYTHONPATH=$cache/python python3 "$here/openai_python.py" || failed=1 ;;
+    python)
+      for script in "$here"/*_python.py; do PYTHONPATH=$cache/python python3 "$script" || failed=1; done
+      ;;
     # Modules are looked for beside the script, so it runs from where they are.
     node) cp "$here/openai_node.mjs" "$cache/node/" && "$node" "$cache/node/openai_node.mjs" || failed=1 ;;
   esac

@@ -110,7 +110,9 @@ fn error(body: &[u8]) -> Option<ClientError> {
     let json: Value = serde_json::from_slice(body).ok()?;
     let error = json.get("error")?;
     let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
-    Some(ClientError { code: field("code"), message: field("message") })
+    // Where the client's dialect has a place for the stable code.
+    let code = error.pointer("/details/error_code").and_then(Value::as_str).map(str::to_owned);
+    Some(ClientError { code: code.unwrap_or_else(|| field("code")), message: field("message") })
 }
 
 #[cfg(test)]

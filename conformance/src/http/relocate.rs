@@ -117,7 +117,11 @@ fn elsewhere(name: &str, provider: &Node, set: &Set) -> Value {
             fields.remove("from");
             fields.insert("dialect".to_owned(), json!("openai"));
         }
-        fields.insert("base_url".to_owned(), json!(set.filled(&format!("http://{{UPSTREAM}}/{name}/v1"))));
+        // Where the API begins there stays as it was; the catalogue's rows are asked as OpenAI is.
+        let base = fields.get("base_url").and_then(Value::as_str).and_then(|url| url.split_once("://"));
+        let begins = base.map_or("/v1", |(_, rest)| rest.find('/').map_or("", |at| rest.split_at(at).1));
+        let address = set.filled(&format!("http://{{UPSTREAM}}/{name}{begins}"));
+        fields.insert("base_url".to_owned(), json!(address));
         fields.remove("ca");
     }
     json

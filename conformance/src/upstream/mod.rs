@@ -4,6 +4,7 @@ mod act;
 mod play;
 mod scripted;
 mod server;
+mod translate;
 
 pub use act::Act;
 pub use play::{Got, play};

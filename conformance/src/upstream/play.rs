@@ -1,15 +1,18 @@
-//! A scripted answer as a provider would send it, in OpenAI's dialect.
+//! A scripted answer as a provider would send it: in OpenAI's dialect, from where it is carried into others.
 
 use super::Act;
+use super::translate::{is_raw, translated};
 use crate::case::{EntrySpec, FaultSpec, MirrorSpec, PieceSpec};
 use serde_json::{Value, json};
-use weir_message::Operation;
+use weir_message::{Dialect, Operation};
 
 /// What the request says that the answer depends on.
 #[derive(Clone, Debug, Default)]
 pub struct Got {
     /// What it asks for.
     pub operation: Option<Operation>,
+    /// The dialect, if it is another than OpenAI's.
+    pub dialect: Option<Dialect>,
     /// The upstream model.
     pub model: String,
     /// Whether the reply is to be streamed.
@@ -28,17 +31,24 @@ impl Got {
     /// Reads what matters from a path and a body.
     pub fn read(path: &str, body: &[u8]) -> Self {
         let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
+        let dialect = path.ends_with("/v1/messages").then_some(Dialect::Anthropic);
         let operation = [
+            ("/v1/messages", Operation::Chat),
             ("/chat/completions", Operation::Chat),
             ("/completions", Operation::Completion),
             ("/embeddings", Operation::Embedding),
         ];
         Self {
             operation: operation.iter().find(|(end, _)| path.ends_with(end)).map(|(_, operation)| *operation),
+            dialect,
             model: json.get("model").and_then(Value::as_str).unwrap_or("").to_owned(),
             stream: json.get("stream") == Some(&Value::Bool(true)),
-            include_usage: json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
-            system: turn(&json, "system", false),
+            include_usage: dialect.is_some()
+                || json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
+            system: match json.get("system").and_then(Value::as_str) {
+                Some(system) => system.to_owned(),
+                None => turn(&json, "system", false),
+            },
             user: turn(&json, "user", true),
             inputs: json.get("input").map_or(0, |input| input.as_array().map_or(1, Vec::len)),
         }
@@ -78,12 +88,15 @@ pub fn play(entry: &EntrySpec, got: &Got, n: usize) -> Vec<Act> {
         && entry.body.is_none()
         && matches!(got.operation, Some(Operation::Chat | Operation::Completion) | None)
         && (got.stream || entry.events.is_some());
-    if streams {
-        stream(entry, got, n, status, &mut acts)
-    } else {
-        whole(entry, got, n, status, &mut acts)
+    match got.dialect {
+        Some(_) if streams && is_raw(entry) => raw_stream(entry, status, &mut acts),
+        _ if streams => stream(entry, got, n, status, &mut acts),
+        _ => whole(entry, got, n, status, &mut acts),
     }
-    acts
+    match got.dialect {
+        Some(dialect) if !is_raw(entry) => translated(acts, dialect),
+        _ => acts,
+    }
 }
 
 fn millis(time: std::time::Duration) -> u64 {
@@ -207,6 +220,19 @@ fn reply(entry: &EntrySpec, got: &Got, n: usize) -> Value {
             })
         }
     }
+}
+
+/// A stream in a script's own bytes.
+fn raw_stream(entry: &EntrySpec, status: u16, acts: &mut Vec<Act>) {
+    acts.push(head(entry, status, "text/event-stream"));
+    for piece in entry.events.iter().flatten() {
+        if let PieceSpec::Other(other) = piece {
+            acts.extend(other.delay.map(|delay| Act::Wait(millis(delay.0))));
+            acts.extend(other.comment.as_ref().map(|comment| Act::Data(format!(": {comment}\n\n"))));
+            acts.extend(other.raw.clone().map(Act::Data));
+        }
+    }
+    acts.push(ending(entry));
 }
 
 fn stream(entry: &EntrySpec, got: &Got, n: usize, status: u16, acts: &mut Vec<Act>) {

@@ -66,8 +66,9 @@ pub fn classify(method: &Method, path: &str, headers: &HeaderMap) -> Result<Rout
 /// The dialect in whose words a path is answered, even if nothing answers it.
 pub fn dialect_at(path: &str, headers: &HeaderMap) -> Dialect {
     let known = candidates(path, headers).find(|(dialect, rest)| found(*dialect, rest).is_some());
-    let prefixed = || prefixed(path).map(|(dialect, _)| dialect);
-    known.map(|(dialect, _)| dialect).or_else(prefixed).unwrap_or(Dialect::OpenAi)
+    // The first of them is the one that the prefix or a header tells.
+    let (dialect, _) = known.or_else(|| candidates(path, headers).next()).unwrap_or((Dialect::OpenAi, path));
+    dialect
 }
 
 /// The dialects that may know a path, each with the path as it knows it.

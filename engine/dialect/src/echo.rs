@@ -9,6 +9,7 @@
 //! | `echo-too-long` | 400 with the code `context_length_exceeded` |
 //! | `echo-cut` | the connection ends in the middle of the reply |
 //! | `echo-hang` | the head comes, the body never |
+//! | `echo-think` | reasons first, in a few words that name the text |
 //! | `echo-say-TEXT` | answers TEXT with `_` read as space; ends the name |
 //!
 //! Parts behind `echo-` can be joined (`echo-delay-20ms-cut`); another name is 404 `model_not_found`.
@@ -114,6 +115,7 @@ struct Manner {
     is_too_long: bool,
     is_cut: bool,
     is_hanging: bool,
+    is_thinking: bool,
     say: Option<String>,
 }
 
@@ -142,6 +144,8 @@ impl Manner {
                 (manner.between, rest) = (Duration::from_millis(50), behind);
             } else if let Some(behind) = rest.strip_prefix("too-long") {
                 (manner.is_too_long, rest) = (true, behind);
+            } else if let Some(behind) = rest.strip_prefix("think") {
+                (manner.is_thinking, rest) = (true, behind);
             } else if let Some(behind) = rest.strip_prefix("cut") {
                 (manner.is_cut, rest) = (true, behind);
             } else {
@@ -290,6 +294,13 @@ fn say(
         None if text.is_empty() => "nothing to echo".to_owned(),
         None => format!("echo: {text}"),
     };
+    if manner.is_thinking {
+        let thought = format!("someone says {text}");
+        usage.reasoning += tokens(&thought).count() as u64;
+        usage.output += tokens(&thought).count() as u64;
+        let block = Block { choice, kind: BlockKind::Reasoning, index: 0 };
+        pieces.extend(thought.split_inclusive(' ').map(|word| Piece::Text { block, text: word.into() }));
+    }
     let limit = ["max_completion_tokens", "max_tokens"]
         .iter()
         .find_map(|name| request.params.get(name)?.parse::<usize>().ok())

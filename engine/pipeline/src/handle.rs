@@ -242,6 +242,7 @@ fn stays_there(name: &HeaderName) -> bool {
             | "openai-organization"
             | "openai-project"
             | "x-request-id"
+            | "request-id"
             | "cf-ray"
             | "cf-cache-status"
     ) || name.as_str().starts_with("x-weir-")
@@ -255,7 +256,7 @@ fn reply_headers(from: &HeaderMap, x: &Exchange, plan: &Plan) -> HeaderMap {
             headers.append(name.clone(), value.clone());
         }
     }
-    put(&mut headers, "x-request-id", &x.request.id);
+    refuse::identify(&mut headers, x.request.dialect, &x.request.id);
     refuse::revision(&mut headers, plan);
     own_headers(&mut headers, x);
     headers
@@ -351,7 +352,7 @@ fn models(gateway: &Gateway, plan: &Plan, request: &Request) -> Response {
     };
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put(&mut headers, "x-request-id", &request.id);
+    refuse::identify(&mut headers, request.dialect, &request.id);
     refuse::revision(&mut headers, plan);
     Response { status: 200, headers, body: ResponseBody::Whole(body) }
 }

@@ -7,7 +7,9 @@ use bytes::BytesMut;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::time::Duration;
 use weir_dialect::{ErrorBody, Identity, Piece, StreamEncoder};
-use weir_message::{Block, BlockKind, Denial, DenyAs, Fault, Finish, Operation, Reply, Request, Usage};
+use weir_message::{
+    Block, BlockKind, Denial, DenyAs, Dialect, Fault, Finish, Operation, Reply, Request, Usage,
+};
 
 /// Refuses a request before any pipeline: the sink is told, the client gets status, code and the dialect's error body.
 pub fn refuse(gateway: &Gateway, plan: &Plan, request: &Request, fault: &Fault) -> Response {
@@ -21,7 +23,7 @@ fn failed(plan: &Plan, request: &Request, fault: &Fault) -> Response {
     let body = weir_dialect::error_body(request.dialect, &ErrorBody::of_fault(fault, &request.id));
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    put(&mut headers, "x-request-id", &request.id);
+    identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);
     retry_after(&mut headers, fault.retry_after);
     Response { status: fault.status(), headers, body: ResponseBody::Whole(body) }
@@ -48,7 +50,7 @@ pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response
     };
     let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-    put(&mut headers, "x-request-id", &request.id);
+    identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);
     retry_after(&mut headers, after);
     Response { status, headers, body: ResponseBody::Whole(body) }
@@ -169,6 +171,14 @@ fn retry_after(headers: &mut HeaderMap, after: Option<Duration>) {
 pub(crate) fn revision(headers: &mut HeaderMap, plan: &Plan) {
     if let Some(value) = &plan.revision_header {
         headers.insert(HeaderName::from_static("x-weir-revision"), value.clone());
+    }
+}
+
+/// Names the request, also where the client's dialect looks for it.
+pub(crate) fn identify(headers: &mut HeaderMap, dialect: Dialect, request_id: &str) {
+    put(headers, "x-request-id", request_id);
+    if dialect == Dialect::Anthropic {
+        put(headers, "request-id", request_id);
     }
 }
 

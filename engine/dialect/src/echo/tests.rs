@@ -60,6 +60,9 @@ fn behaves_by_the_name_of_the_model() {
     let hang = chat("echo-hang", "");
     assert!(hang.hang && hang.body == EchoBody::Whole(Bytes::new()));
     assert_eq!(reply(&chat("echo-say-my_name_is_Bob", "")).text(), "my name is Bob");
+    let thinking = reply(&chat("echo-think", ""));
+    assert_eq!(thinking.texts()[1].2, "someone says héllo, big world");
+    assert_eq!(thinking.usage.map(|spent| (spent.output, spent.reasoning)), Some((12, 6)));
     for unknown in ["gpt-5", "echo-", "echo-loud", "echo-delay-5", "echo-status-200", "echoes"] {
         assert_eq!(chat(unknown, "").status, 404, "{unknown}");
     }

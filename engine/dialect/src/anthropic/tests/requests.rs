@@ -324,4 +324,8 @@ fn paths_tell_what_is_asked() {
         assert_eq!(classify(&method, path, headers), want, "{method} {path}");
     }
     assert_eq!(classify(&Method::GET, "/v1/models", &plain).unwrap().dialect, Dialect::OpenAi);
+    // What nothing answers is refused in the words that the client told.
+    assert_eq!(dialect_at("/v1/messages/batches", &versioned), Dialect::Anthropic);
+    assert_eq!(dialect_at("/anthropic/v1/what", &plain), Dialect::Anthropic);
+    assert_eq!(dialect_at("/v1/what", &plain), Dialect::OpenAi);
 }
