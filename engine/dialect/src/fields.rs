@@ -85,6 +85,15 @@ pub(crate) fn text(json: &str, field: &str) -> Result<ByteString, Fault> {
     typed::<String>(json, field).map(ByteString::from)
 }
 
+/// Whether a text is Base64 in either alphabet (RFC 4648, 4 and 5), with or without its padding.
+pub(crate) fn is_base64(data: &str) -> bool {
+    let bare = data.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'-' | b'_');
+    data.len() - bare.len() <= 2
+        && bare.len() % 4 != 1
+        && bare.as_bytes().chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is_digit(*byte)))
+}
+
 /// Several strings, or one.
 pub(crate) fn texts(json: &str, field: &str) -> Result<Vec<ByteString>, Fault> {
     #[derive(Deserialize)]

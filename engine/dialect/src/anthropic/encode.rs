@@ -9,7 +9,7 @@ use chrono::{DateTime, SecondsFormat};
 use serde::Deserialize;
 use std::borrow::Cow;
 use std::ops::Range;
-use weir_message::{Citation, Finish, Operation, Part, Reply, Usage};
+use weir_message::{Citation, Finish, Part, Reply, ReplyBody, Usage};
 
 /// An id with the prefix of Anthropic's own.
 pub(crate) fn prefixed(id: &str) -> String {
@@ -17,13 +17,13 @@ pub(crate) fn prefixed(id: &str) -> String {
 }
 
 /// A whole reply. The API has one answer; of several the first is told.
-pub(crate) fn reply(reply: &Reply, operation: Operation, identity: &Identity) -> Bytes {
-    let spent = reply.usage.unwrap_or_default();
-    if operation == Operation::Count {
+pub(crate) fn reply(reply: &Reply, identity: &Identity) -> Bytes {
+    if let ReplyBody::Count(tokens) = &reply.body {
         return Bytes::from(object(|o| {
-            o.number("input_tokens", spent.input);
+            o.number("input_tokens", *tokens);
         }));
     }
+    let spent = reply.usage.unwrap_or_default();
     let choice = reply.choices().first();
     let parts = choice.map_or(&[][..], |choice| &choice.parts);
     Bytes::from(object(|o| {

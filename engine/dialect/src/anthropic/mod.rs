@@ -104,8 +104,8 @@ impl Wire for Anthropic {
         reply::summary(operation, whole)
     }
 
-    fn encode_reply(&self, reply: &Reply, operation: Operation, identity: &Identity) -> Bytes {
-        encode::reply(reply, operation, identity)
+    fn encode_reply(&self, reply: &Reply, _operation: Operation, identity: &Identity) -> Bytes {
+        encode::reply(reply, identity)
     }
 
     fn always_tells_usage(&self) -> bool {

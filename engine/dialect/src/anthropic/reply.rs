@@ -13,6 +13,7 @@ pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString
     let summary = said.summary(operation);
     reply.body = match operation {
         Operation::Chat => ReplyBody::Choices(vec![said.choice()]),
+        Operation::Count => ReplyBody::Count(said.counted),
         _ => ReplyBody::Opaque,
     };
     reply.usage = summary.usage.or(reply.usage);

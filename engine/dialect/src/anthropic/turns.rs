@@ -3,6 +3,7 @@
 use super::abilities::Abilities;
 use crate::carry::Loss;
 use crate::compose::{Array, Object};
+use crate::gemini::signature;
 use crate::scan::Scan;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -95,8 +96,8 @@ impl<'a> Turns<'a> {
         let [.., model, user] = self.turns.as_slice() else { return false };
         let is_call = |block: &Block<'_>| matches!(block.part, Part::ToolCall(_));
         let is_proven = |block: &Block<'_>| match block.part {
-            Part::Reasoning(reasoning) => reasoning.signature.is_some(),
-            Part::Sealed(_) => true,
+            Part::Reasoning(reasoning) => reasoning.signature.as_deref().is_some_and(may_be_own),
+            Part::Sealed(data) => may_be_own(data),
             _ => false,
         };
         user.role == "user" && model.blocks.iter().any(is_call) && !model.blocks.iter().any(is_proven)
@@ -140,11 +141,17 @@ impl Turn<'_> {
     fn says_something(&self) -> bool {
         self.blocks.iter().any(|block| match block.part {
             Part::Text(text) | Part::Refusal(text) => !text.value.is_empty(),
-            Part::Reasoning(reasoning) => reasoning.signature.is_some(),
-            Part::Sealed(_) | Part::ToolCall(_) | Part::ToolResult(_) | Part::Media(_) => true,
+            Part::Reasoning(reasoning) => reasoning.signature.as_deref().is_some_and(may_be_own),
+            Part::Sealed(data) => may_be_own(data),
+            Part::ToolCall(_) | Part::ToolResult(_) | Part::Media(_) => true,
             Part::Citation(_) | Part::CachePoint(_) | Part::Other { .. } => false,
         })
     }
+}
+
+/// Whether a proof may be Anthropic's: one of Gemini's says so, and would be refused.
+fn may_be_own(proof: &str) -> bool {
+    signature::own(proof).is_none()
 }
 
 fn is_result(part: &Part) -> bool {
@@ -245,16 +252,19 @@ fn write_part(a: &mut Array<'_>, block: &Block<'_>, role: &str, mark: Option<&Ca
             o.raw("input", &input(&call.arguments));
             cache_control(o, mark);
         }),
-        Part::Reasoning(Reasoning { text, signature: Some(signature) }) if role == "assistant" => {
+        Part::Reasoning(Reasoning { text, signature: Some(signature) })
+            if role == "assistant" && may_be_own(signature) =>
+        {
             a.object(|o| {
                 o.string("type", "thinking").string("thinking", text.as_str()).string("signature", signature);
             });
         }
         // The API takes back only what it can prove to be its own.
         Part::Reasoning(_) => loss.hint("reasoning_content"),
-        Part::Sealed(data) if role == "assistant" => a.object(|o| {
+        Part::Sealed(data) if role == "assistant" && may_be_own(data) => a.object(|o| {
             o.string("type", "redacted_thinking").string("data", data);
         }),
+        Part::Sealed(_) if role == "assistant" => loss.hint("reasoning signatures"),
         Part::Citation(_) => loss.hint("annotations"),
         // Written with what it marks.
         Part::CachePoint(_) => {}
@@ -331,7 +341,7 @@ fn write_media(a: &mut Array<'_>, media: &Media, mark: Option<&CachePoint>, loss
             (Source::Base64(data), None) => {
                 let unsaid = if block == "image" { image_type(data) } else { "application/pdf" };
                 o.string("type", "base64").string("media_type", media_type.unwrap_or(unsaid));
-                o.string("data", data);
+                o.base64("data", "", data);
             }
             (Source::Url(url) | Source::File(url), None) => {
                 o.string("type", "url").string("url", url);

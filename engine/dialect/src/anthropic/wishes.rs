@@ -1,6 +1,6 @@
 //! What the fields of Anthropic's requests mean (platform.claude.com/docs/en/api/messages), and what no other API would take.
 
-use crate::fields::{number, text, typed, wrong};
+use crate::fields::{is_base64, number, text, typed, wrong};
 use crate::settings::{Effort, Format, Settings, Thinking, ToolChoice};
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -203,15 +203,6 @@ fn check_media(parts: &[Part], n: usize) -> Result<(), Fault> {
         _ => false,
     };
     if parts.iter().any(is_bad) { Err(bad(n, "has data that is not Base64")) } else { Ok(()) }
-}
-
-/// Whether a text is Base64 (RFC 4648, 4), with or without its padding.
-pub(crate) fn is_base64(data: &str) -> bool {
-    let bare = data.trim_end_matches('=');
-    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
-    data.len() - bare.len() <= 2
-        && bare.len() % 4 != 1
-        && bare.as_bytes().chunks(64).all(|chunk| chunk.iter().fold(true, |all, byte| all & is_digit(*byte)))
 }
 
 fn bad(n: usize, what: &str) -> Fault {

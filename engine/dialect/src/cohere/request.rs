@@ -225,11 +225,11 @@ impl<'a> Writer<'a, '_> {
     }
 
     fn image(&mut self, a: &mut Array<'_>, media: &Media) {
-        let url = match (media.kind, &media.source) {
-            (MediaKind::Image, Source::Url(url)) => url.clone(),
+        let (before, url) = match (media.kind, &media.source) {
+            (MediaKind::Image, Source::Url(url)) => (None, url),
             (MediaKind::Image, Source::Base64(data)) => {
                 let media_type = media.media_type.as_deref().unwrap_or("image/png");
-                format!("data:{media_type};base64,{data}").into()
+                (Some(format!("data:{media_type};base64,")), data)
             }
             // The id of a file at one provider means nothing to another.
             (MediaKind::Image, _) => return self.loss.matters("images"),
@@ -239,7 +239,11 @@ impl<'a> Writer<'a, '_> {
         };
         a.object(|o| {
             o.string("type", "image_url").object("image_url", |o| {
-                o.string("url", &url).string_if("detail", media.detail.as_deref());
+                match before {
+                    None => o.string("url", url),
+                    Some(before) => o.base64("url", &before, url),
+                };
+                o.string_if("detail", media.detail.as_deref());
             });
         });
     }

@@ -88,7 +88,8 @@ pub(crate) fn name_calls(candidate: &mut Candidate, reply: Option<&str>, before:
 /// Reads usage, model and the first finish reason.
 pub(crate) fn summary(operation: Operation, whole: &ByteString) -> Scanned<ReplySummary> {
     if operation == Operation::Count {
-        return Ok(ReplySummary::default());
+        // Counting spends nothing.
+        return Ok(ReplySummary { usage: Some(Usage::default()), ..ReplySummary::default() });
     }
     let said = read(whole, 0..whole.len(), Want::Usage)?;
     let finish = said.candidates.first().and_then(|first| first.end(first.calls_tools));
@@ -331,5 +332,6 @@ fn count(reply: &mut Reply, whole: &ByteString) -> Scanned<()> {
     })?;
     scan.end()?;
     reply.body = ReplyBody::Count(tokens);
+    reply.usage = Some(Usage::default());
     Ok(())
 }

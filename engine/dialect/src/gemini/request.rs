@@ -4,6 +4,7 @@ use super::wishes::{self, Generation};
 use super::{minted, parts, route, signature};
 use crate::carry::Loss;
 use crate::compose::{Array, Object, object};
+use crate::fields::is_base64;
 use crate::settings::Settings;
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -71,7 +72,8 @@ fn embed(embedding: &Embedding, settings: &Settings, model: &str, loss: &mut Los
     })
 }
 
-/// The tool that each call calls, by its id: Gemini wants results to name it. A result of no call is a fault.
+/// The tool that each call calls, by its id: Gemini wants results to name it. A result of no call is a fault, and so is
+/// what claims to be Base64 and is not.
 fn names(chat: &Chat) -> Result<HashMap<ByteString, ByteString>, Fault> {
     let mut names: HashMap<ByteString, ByteString> = HashMap::new();
     for (turn, message) in chat.messages.iter().enumerate() {
@@ -88,6 +90,11 @@ fn names(chat: &Chat) -> Result<HashMap<ByteString, ByteString>, Fault> {
                         return Err(Fault::new(ErrorCode::BadRequest, message).param(field));
                     }
                     names.insert(result.call.clone(), result.call.clone());
+                }
+                Part::Media(Media { source: Source::Base64(data), .. }) if !is_base64(data) => {
+                    let field = format!("messages[{turn}].content");
+                    let message = format!("`{field}` has data that is not Base64");
+                    return Err(Fault::new(ErrorCode::BadRequest, message).param(field));
                 }
                 _ => {}
             }

@@ -3,13 +3,13 @@
 use super::{parts, schema};
 use crate::carry::Loss;
 use crate::compose::Object;
-use crate::fields::{texts, typed, wrong};
+use crate::fields::{is_base64, texts, typed, wrong};
 use crate::scan::{Next, Scan, Scanned};
 use crate::settings::{Effort, Format, Settings, Thinking, ToolChoice};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
-use weir_message::{Body, Chat, ErrorCode, Fault, Part, Request, ToolKind};
+use weir_message::{Body, Chat, ErrorCode, Fault, Media, Part, Request, Source, ToolKind};
 
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -24,7 +24,7 @@ pub(crate) fn read(request: &Request) -> Result<Settings, Fault> {
             embedding(request, &mut out);
         }
         Body::Chat(chat) => {
-            answers_calls(chat)?;
+            check(chat)?;
             for param in &request.params.0 {
                 chat_field(&camel(&param.name), &param.json, chat, &mut out)?;
             }
@@ -34,8 +34,15 @@ pub(crate) fn read(request: &Request) -> Result<Settings, Fault> {
     Ok(out)
 }
 
-/// That every result of a tool answers a call: elsewhere a result is nothing without.
-fn answers_calls(chat: &Chat) -> Result<(), Fault> {
+/// Refuses what Gemini would refuse too: the target's words for it would be those of another API.
+fn check(chat: &Chat) -> Result<(), Fault> {
+    let bad = |what: &'static str| Fault::new(ErrorCode::BadRequest, what).param("contents");
+    let is_sound = |parts: &[Part]| {
+        parts.iter().all(|part| match part {
+            Part::Media(Media { source: Source::Base64(data), .. }) => is_base64(data),
+            _ => true,
+        })
+    };
     let mut calls = HashSet::new();
     for message in &chat.messages {
         for part in &message.parts {
@@ -44,15 +51,20 @@ fn answers_calls(chat: &Chat) -> Result<(), Fault> {
                     calls.insert(&call.id);
                 }
                 Part::ToolResult(result) if !calls.contains(&result.call) => {
-                    let message = "a `functionResponse` answers no `functionCall` in front of it";
-                    return Err(Fault::new(ErrorCode::BadRequest, message).param("contents"));
+                    return Err(bad("a `functionResponse` answers no `functionCall` in front of it"));
                 }
+                Part::ToolResult(result) if !is_sound(&result.parts) => return Err(bad(NO_BASE64)),
                 _ => {}
             }
+        }
+        if !is_sound(&message.parts) {
+            return Err(bad(NO_BASE64));
         }
     }
     Ok(())
 }
+
+const NO_BASE64: &str = "`inlineData` has data that is not Base64";
 
 fn chat_field(name: &str, json: &ByteString, chat: &Chat, out: &mut Settings) -> Result<(), Fault> {
     if &**json == "null" {

@@ -562,5 +562,5 @@ fn counting_tokens_asks_only_for_what_is_counted() {
     assert_eq!(outgoing(&request, openai, "m", false).unwrap_err().code, ErrorCode::Unsupported);
     let mut counted = Reply::new(200, r#"{"input_tokens":14}"#);
     decode_reply(&mut counted, Dialect::Anthropic, Operation::Count).unwrap();
-    assert_eq!((counted.body, counted.usage), (ReplyBody::Opaque, Some(Usage::default())));
+    assert_eq!((counted.body, counted.usage), (ReplyBody::Count(14), Some(Usage::default())));
 }

@@ -75,6 +75,32 @@ fn a_result_without_its_call_is_a_clear_error() {
     );
 }
 
+#[test]
+fn what_is_no_base64_is_a_clear_error() {
+    let body = |data: &str| {
+        format!(
+            r#"{{"contents":[{{"parts":[{{"inlineData":{{"mimeType":"image/png","data":"{data}"}}}}]}}]}}"#
+        )
+    };
+    let sent =
+        |body: &str| outgoing(&request(GENERATE, body), format(Dialect::OpenAi, Operation::Chat), "m", false);
+    for bad in ["!", "A", "AAAA A", "AA===", "data:image/png;base64,AAAA"] {
+        let fault = sent(&body(bad)).unwrap_err();
+        assert_eq!((fault.code, fault.param.as_deref()), (ErrorCode::BadRequest, Some("contents")), "{bad}");
+        let image = json!({ "messages": [{ "role": "user", "content": [{ "type": "image_url", "image_url": { "url": format!("data:image/png;base64,{bad}") } }] }] });
+        let openai = of_openai(Operation::Chat, &image.to_string());
+        let fault = outgoing(&openai, format(Dialect::Gemini, Operation::Chat), "m", false).unwrap_err();
+        assert_eq!(
+            (fault.code, fault.param.as_deref()),
+            (ErrorCode::BadRequest, Some("messages[0].content")),
+            "{bad}"
+        );
+    }
+    for good in ["", "AAAA", "AAA", "_-+/"] {
+        assert!(sent(&body(good)).is_ok(), "{good}");
+    }
+}
+
 const OPENAI: &str = r#"{
   "model": "fast", "stream": true,
   "messages": [
@@ -476,4 +502,52 @@ fn a_chat_written_again_in_its_own_dialect_is_the_same() {
     settings.others.clear();
     again.others.clear();
     assert_eq!(again, settings);
+}
+
+#[test]
+fn tokens_counted_by_anthropic_and_by_gemini_are_each_others() {
+    let (gemini, anthropic) =
+        (format(Dialect::Gemini, Operation::Count), format(Dialect::Anthropic, Operation::Count));
+    let count = |body: &'static str, from, to| {
+        let out = translate_reply(Reply::new(200, body), from, to, &identity("")).unwrap();
+        serde_json::from_slice::<serde_json::Value>(&out.raw).unwrap()
+    };
+    assert_eq!(count(r#"{"totalTokens":31}"#, gemini, anthropic), json!({ "input_tokens": 31 }));
+    assert_eq!(count(r#"{"input_tokens":31}"#, anthropic, gemini), json!({ "totalTokens": 31 }));
+    let body = r#"{"model":"m","messages":[{"role":"user","content":"a"}]}"#;
+    let mut request = Request::new("r", Dialect::Anthropic, Operation::Count, "/v1/messages/count_tokens");
+    request.raw = Bytes::from_static(body.as_bytes());
+    let out = outgoing(&request, gemini, "gemini-2.5-flash", false).unwrap();
+    assert_eq!(out.path, "/models/gemini-2.5-flash:countTokens");
+    assert_eq!(
+        out.body,
+        r#"{"generateContentRequest":{"model":"models/gemini-2.5-flash","contents":[{"role":"user","parts":[{"text":"a"}]}]}}"#
+    );
+}
+
+#[test]
+fn a_proof_of_gemini_is_not_shown_to_anthropic() {
+    let spoken = translated(REPLY, Dialect::Gemini, Dialect::OpenAi);
+    let message = &serde_json::from_slice::<serde_json::Value>(&spoken.raw).unwrap()["choices"][0]["message"];
+    assert_eq!(message["reasoning_details"][0]["data"], "gemini:AbCd");
+    let calls = message["tool_calls"].as_array().unwrap();
+    let answer = json!({ "model": "m", "messages": [
+        { "role": "user", "content": "q" },
+        message,
+        { "role": "tool", "tool_call_id": calls[0]["id"], "content": "one" },
+        { "role": "tool", "tool_call_id": calls[1]["id"], "content": "two" }
+    ]});
+    let (out, dropped) =
+        sent(&of_openai(Operation::Chat, &answer.to_string()), Dialect::Anthropic, "claude-sonnet-4-5");
+    assert!(!out.to_string().contains("gemini:"), "{out}");
+    assert!(dropped.contains(&"reasoning signatures"), "{dropped:?}");
+}
+
+#[test]
+fn googles_alphabet_is_nobody_elses() {
+    let body = r#"{"contents":[{"parts":[{"inlineData":{"mimeType":"image/png","data":"-_-_"}}]}]}"#;
+    for to in [Dialect::OpenAi, Dialect::Anthropic, Dialect::Cohere] {
+        let (out, _) = sent(&request(GENERATE, body), to, "m");
+        assert!(out.to_string().contains("+/+/"), "{to}: {out}");
+    }
 }

@@ -123,6 +123,12 @@ fn vectors_and_counts_are_read_and_written_as_the_client_asked() {
     assert_eq!(several, r#"{"embeddings":[{"values":[0.10, -2e-3]}]}"#);
     let count = read(Operation::Count, r#"{"totalTokens":31,"promptTokensDetails":[]}"#);
     assert_eq!(count.body, weir_message::ReplyBody::Count(31));
+    let summary = read_reply_usage(&count, Dialect::Gemini, Operation::Count).unwrap();
+    assert_eq!(
+        (summary.usage, count.usage),
+        (Some(Usage::default()), Some(Usage::default())),
+        "nothing is spent"
+    );
     assert_eq!(written(&count, Operation::Count, ""), r#"{"totalTokens":31}"#);
 }
 
