@@ -151,7 +151,6 @@ impl Array<'_> {
     }
 
     /// Whether nothing was put in yet.
-    #[allow(dead_code, reason = "for dialects to come")]
     pub(crate) fn is_empty(&self) -> bool {
         self.is_empty
     }
@@ -163,7 +162,6 @@ impl Array<'_> {
     }
 
     /// A value as spelt. It must be JSON.
-    #[allow(dead_code, reason = "for dialects to come")]
     pub(crate) fn raw(&mut self, json: &str) {
         self.next();
         self.out.extend_from_slice(json.as_bytes());

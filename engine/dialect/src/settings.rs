@@ -128,7 +128,6 @@ impl Effort {
 
     /// The tokens of reasoning that it stands for where a dialect wants a number. The steps are those of Google's table of
     /// efforts for its OpenAI endpoint (ai.google.dev/gemini-api/docs/openai).
-    #[allow(dead_code, reason = "for dialects to come")]
     pub(crate) fn budget(self) -> u64 {
         match self {
             Self::Minimal | Self::Low => 1024,

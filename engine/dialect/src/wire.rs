@@ -7,6 +7,7 @@ use crate::settings::Settings;
 use crate::sse::Sse;
 use crate::{
     EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, anthropic, cohere, gemini, openai,
+    percent_decoded,
 };
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -34,6 +35,22 @@ pub(crate) struct Path {
     pub(crate) item: Option<ByteString>,
     /// Whether the path asks for a stream.
     pub(crate) stream: bool,
+}
+
+/// The fixed paths of a dialect, and by which methods they are asked what for. One that ends in `/` stands for one more
+/// segment or several, which name an item.
+pub(crate) type Routes = [(&'static [Method], &'static str, Operation)];
+
+/// What a path is for among these.
+pub(crate) fn routed(routes: &Routes, path: &str) -> Option<Path> {
+    routes.iter().find_map(|(methods, route, operation)| {
+        let item = match path.strip_prefix(route)? {
+            "" if !route.ends_with('/') => None,
+            item if route.ends_with('/') && !item.is_empty() => Some(percent_decoded(item)?),
+            _ => return None,
+        };
+        Some(Path { operation: *operation, methods, item, stream: false })
+    })
 }
 
 /// A dialect. As a client's it decodes requests and encodes replies; as a provider's it encodes requests and decodes replies.

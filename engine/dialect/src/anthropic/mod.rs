@@ -22,8 +22,8 @@ use crate::compose::object;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
-use crate::wire::{Path, Wire};
-use crate::{ErrorBody, Identity, ProviderError, ReplySummary, percent_decoded};
+use crate::wire::{Path, Routes, Wire, routed};
+use crate::{ErrorBody, Identity, ProviderError, ReplySummary};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
@@ -35,21 +35,20 @@ const ANSWER: &str = "weir_answer";
 /// The version of the API that is asked for where the client asks for none.
 const VERSION: &str = "2023-06-01";
 
+/// What clients ask for.
+const ROUTES: &Routes = &[
+    (&[Method::POST], "/v1/messages", Operation::Chat),
+    (&[Method::POST], "/v1/messages/count_tokens", Operation::Count),
+    (&[Method::GET], "/v1/models", Operation::Model),
+    (&[Method::GET], "/v1/models/", Operation::Model),
+];
+
 /// The dialect.
 pub(crate) struct Anthropic;
 
 impl Wire for Anthropic {
     fn classify(&self, path: &str) -> Option<Path> {
-        let (methods, operation, item): (&[Method], _, _) = match path {
-            "/v1/messages" => (&[Method::POST], Operation::Chat, None),
-            "/v1/messages/count_tokens" => (&[Method::POST], Operation::Count, None),
-            "/v1/models" => (&[Method::GET], Operation::Model, None),
-            _ => {
-                let item = path.strip_prefix("/v1/models/").filter(|item| !item.is_empty())?;
-                (&[Method::GET], Operation::Model, Some(percent_decoded(item)?))
-            }
-        };
-        Some(Path { operation, methods, item, stream: false })
+        routed(ROUTES, path)
     }
 
     fn has_body(&self, operation: Operation) -> bool {

@@ -18,15 +18,15 @@ use crate::compose::object;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
-use crate::wire::{Path, Wire};
-use crate::{ErrorBody, Identity, ProviderError, ReplySummary, percent_decoded};
+use crate::wire::{Path, Routes, Wire, routed};
+use crate::{ErrorBody, Identity, ProviderError, ReplySummary};
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::{HeaderMap, Method};
 use weir_message::{Fault, Operation, Reply, Request};
 
-/// What is asked for by which method on which path. A path that ends in `/` stands for one more segment or several.
-const ROUTES: &[(&[Method], &str, Operation)] = &[
+/// What clients ask for.
+const ROUTES: &Routes = &[
     (&[Method::POST], "/v2/chat", Operation::Chat),
     (&[Method::POST], "/v2/embed", Operation::Embedding),
     (&[Method::POST], "/v2/rerank", Operation::Rerank),
@@ -40,14 +40,7 @@ pub(crate) struct Cohere;
 
 impl Wire for Cohere {
     fn classify(&self, path: &str) -> Option<Path> {
-        ROUTES.iter().find_map(|(methods, route, operation)| {
-            let item = match path.strip_prefix(route)? {
-                "" if !route.ends_with('/') => None,
-                item if route.ends_with('/') && !item.is_empty() => Some(percent_decoded(item)?),
-                _ => return None,
-            };
-            Some(Path { operation: *operation, methods, item, stream: false })
-        })
+        routed(ROUTES, path)
     }
 
     fn has_body(&self, operation: Operation) -> bool {
