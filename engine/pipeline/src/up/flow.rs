@@ -8,12 +8,15 @@ use crate::run::Run;
 use crate::settle::estimated;
 use crate::{Plan, Refusal, refuse};
 use bytes::{Bytes, BytesMut};
-use futures::future::{BoxFuture, Either, select};
-use futures::stream::StreamExt;
+use futures::future::{BoxFuture, Either, FutureExt, select};
+use futures::stream::{self, StreamExt};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use weir_dialect::{Ending, Piece, StreamDecoder, StreamEncoder};
 use weir_message::{Cause, ErrorCode, Event, EventKind, Fault, Finish, Usage};
+
+/// How many bytes that have come together leave together.
+const TOGETHER: usize = 16 * 1024;
 
 /// A stream under way.
 pub(crate) struct Flow {
@@ -89,18 +92,10 @@ impl Flow {
         match piece {
             Some(Ok(chunk)) => {
                 let mut events = Vec::new();
-                self.decoder.push(chunk);
-                loop {
-                    match self.decoder.next_event() {
-                        Ok(Some(event)) => events.push(event),
-                        Ok(None) => return self.take_in(events, ready).await,
-                        Err(fault) => {
-                            // What came before is good.
-                            self.take_in(events, ready).await?;
-                            return Err(Refusal::Failed(fault));
-                        }
-                    }
-                }
+                let read = self.read(chunk, &mut events);
+                // What came before a flaw is good.
+                let stand = self.take_in(events, ready).await?;
+                read.map(|()| stand).map_err(Refusal::Failed)
             }
             Some(Err(error)) => Err(self.failed(error.cause, error.detail)),
             None => {
@@ -117,6 +112,32 @@ impl Flow {
                 }
             }
         }
+    }
+
+    /// Takes the events out of a piece, and out of those behind it that are there already: what has come together leaves
+    /// together.
+    fn read(&mut self, piece: Bytes, events: &mut Vec<Event>) -> Result<(), Fault> {
+        let mut next = Some(piece);
+        let mut taken = 0;
+        while let Some(piece) = next.take() {
+            taken += piece.len();
+            self.decoder.push(piece);
+            while let Some(event) = self.decoder.next_event()? {
+                events.push(event);
+            }
+            if taken < TOGETHER {
+                next = match self.body.next().now_or_never() {
+                    None => None,
+                    Some(Some(Ok(piece))) => Some(piece),
+                    // The end keeps until what came before it is out.
+                    Some(end) => {
+                        self.body = stream::iter(end).boxed();
+                        None
+                    }
+                };
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn take_in(
