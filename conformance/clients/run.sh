@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the official SDKs (OpenAI for Python and Node, Anthropic for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
+# Runs the official SDKs (OpenAI for Python and Node, Anthropic and Google for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
 #
 # SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
@@ -74,7 +74,8 @@ if [ -z "$weir" ]; then
 fi
 [ -x "$weir" ] || die "$weir is not there"
 
-# The quickstart as it is, on a port of its own, so that a gateway that runs already is left alone.
+# The quickstart on a port of its own, so that a gateway that runs already is left alone, and with room for all clients in one
+# minute; else as it is.
 work=$(mktemp -d)
 gateway=
 finish() {
@@ -87,8 +88,9 @@ finish() {
 trap finish EXIT
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 mkdir "$work/set"
-sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/" "$root/examples/quickstart/policy.yaml" >"$work/set/policy.yaml"
+sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/; s/requests: 100\/min/requests: 10_000\/min/" "$root/examples/quickstart/policy.yaml" >"$work/set/policy.yaml"
 grep -q "127.0.0.1:$port" "$work/set/policy.yaml" || die "the quickstart does not listen on 127.0.0.1:8080"
+grep -q "10_000/min" "$work/set/policy.yaml" || die "the quickstart has no limit of 100/min"
 env -u OPENAI_API_KEY "$weir" serve "$work/set" --admin none --upgrade-socket "$work/upgrade.sock" >"$work/out.log" 2>"$work/err.log" &
 gateway=$!
 export WEIR_URL=http://127.0.0.1:$port WEIR_KEY=wr_demo
@@ -113,6 +115,7 @@ for client in "${clients[@]}"; do
   esac
 done
 kill -0 "$gateway" 2>/dev/null || { cat "$work/err.log" >&2; die "the gateway did not outlive its clients"; }
+if grep -q "key=$WEIR_KEY" "$work/out.log" "$work/err.log"; then die "the caller's key is in the log"; fi
 if [ "$failed" -ne 0 ]; then
   tail -n 20 "$work/err.log" >&2
   exit 1
