@@ -23,4 +23,4 @@ pub use clock::{Stuck, VirtualClock, drive};
 pub use coverage::{Coverage, StageCoverage};
 pub use explain::{ExplainOptions, Explanation, explain};
 pub use report::Report;
-pub use runner::{Compiler, Options, filter, run};
+pub use runner::{Compiler, NotLoaded, Options, filter, run};

@@ -133,7 +133,7 @@ impl Came {
             && let Some(trace) = &self.trace
         {
             for text in [&trace.detail, &trace.said].into_iter().flatten() {
-                failures.push(Failure::note(place, format!("the trace says: {text}")));
+                failures.push(Failure::problem(place, format!("the trace says: {text}")));
             }
         }
         (failures, unseen)

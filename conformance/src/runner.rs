@@ -23,9 +23,17 @@ use weir_pipeline::{
 use weir_script::Ledger;
 use weir_state::State;
 
-/// Loads and compiles the set in a folder over the given state (each case has its own); the error is for people, with all
-/// diagnostics rendered.
-pub type Compiler<'a> = dyn Fn(&Path, &Arc<State>) -> Result<Arc<Plan>, String> + 'a;
+/// Loads and compiles the set in a folder over the given state (each case has its own).
+pub type Compiler<'a> = dyn Fn(&Path, &Arc<State>) -> Result<Arc<Plan>, NotLoaded> + 'a;
+
+/// Why a set was not loaded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotLoaded {
+    /// All that is wrong with it, for people.
+    Bad(String),
+    /// It needs a model, and this run does without models: its cases are left out.
+    NeedsModels,
+}
 
 /// How cases are run.
 pub struct Options<'a> {
@@ -42,30 +50,22 @@ pub fn filter(text: &str) -> Option<Regex> {
     Regex::new(text).or_else(|_| Regex::new(&regex::escape(text))).ok()
 }
 
-/// Runs the cases of all files at `paths` (files, or folders with `*.test.yaml` below).
-pub fn run(paths: &[PathBuf], options: &Options<'_>) -> Report {
+/// Runs the cases of all files at `paths` (files, or folders with `*.test.yaml` below). A path that cannot be read is an error
+/// before any case is run; its text is for people.
+pub fn run(paths: &[PathBuf], options: &Options<'_>) -> Result<Report, String> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(case::find(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?);
+    }
     let mut report = Report::default();
     let mut tally = Tally::default();
-    for path in paths {
-        let files = match case::find(path) {
-            Ok(files) => files,
-            Err(error) => {
-                report.files.push(broken(path, format!("cannot read {}: {error}", path.display()), false));
-                continue;
-            }
-        };
-        for file in files {
-            report.files.extend(run_file(&file, options, &mut tally));
-        }
+    for file in files {
+        report.files.extend(run_file(&file, options, &mut tally));
     }
     if options.coverage {
         report.coverage = Some(tally.finish());
     }
-    report
-}
-
-fn broken(file: &Path, error: String, is_vacuous: bool) -> FileReport {
-    FileReport { file: file.to_owned(), error: Some(error), is_vacuous, cases: Vec::new() }
+    Ok(report)
 }
 
 /// Reads a file's cases; what is wrong with it as a report, and what can be run all the same.
@@ -101,7 +101,11 @@ fn run_file(file: &Path, options: &Options<'_>, tally: &mut Tally) -> Option<Fil
                 tally.outline(&set, &plan);
                 report.cases.push(run_case(case, &plan, &state, &set, tally));
             }
-            Err(error) => {
+            Err(NotLoaded::NeedsModels) => {
+                let why = "the policy needs a model, and WEIR_MODELS=none leaves them out";
+                report.cases.push(CaseReport::new(case).ended(Outcome::Skip, why));
+            }
+            Err(NotLoaded::Bad(error)) => {
                 let error = format!("the policy set {set} does not load:\n{}", error.trim_end());
                 report.error = Some(match report.error {
                     Some(before) => format!("{before}\n{error}"),
@@ -153,19 +157,9 @@ impl LastEnded {
 
 fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally: &mut Tally) -> CaseReport {
     let stopwatch = SystemClock::new();
-    let mut report = CaseReport {
-        note: case.note.to_string(),
-        line: case.line,
-        outcome: Outcome::Pass,
-        reason: None,
-        failures: Vec::new(),
-        unseen: 0,
-        millis: 0.0,
-    };
+    let mut report = CaseReport::new(case);
     if let Some(why) = &case.skip {
-        report.outcome = Outcome::Skip;
-        report.reason = Some(why.clone());
-        return report;
+        return report.ended(Outcome::Skip, why);
     }
     let clock = VirtualClock::new(case.at);
     let shared: Arc<dyn Clock> = Arc::new(clock.clone());
@@ -180,11 +174,7 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
     });
     let runtime = match tokio::runtime::Builder::new_current_thread().enable_time().build() {
         Ok(runtime) => runtime,
-        Err(error) => {
-            report.outcome = Outcome::Error;
-            report.reason = Some(format!("no runtime: {error}"));
-            return report;
-        }
+        Err(error) => return report.ended(Outcome::Error, format!("no runtime: {error}")),
     };
     let mut n = 0;
     for (index, step) in case.steps.iter().enumerate() {
@@ -198,10 +188,8 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
             let (status, headers, body) = match runtime.block_on(drive(&clock, one)) {
                 Ok(came) => came,
                 Err(stuck) => {
-                    report.outcome = Outcome::Error;
-                    report.reason = Some(format!("{}{stuck}", place(case, index, n)));
                     report.millis = stopwatch.now().as_secs_f64() * 1000.0;
-                    return report;
+                    return report.ended(Outcome::Error, format!("{}{stuck}", place(case, index, n)));
                 }
             };
             let mut came = Came::new(request, status, headers, &body);
@@ -358,8 +346,8 @@ mod tests {
         }
     }
 
-    fn compile(folder: &Path, state: &Arc<State>) -> Result<Arc<Plan>, String> {
-        let snapshot = weir_policy::snapshot(folder).map_err(|error| error.to_string())?;
+    fn compile(folder: &Path, state: &Arc<State>) -> Result<Arc<Plan>, NotLoaded> {
+        let snapshot = weir_policy::snapshot(folder).map_err(|error| NotLoaded::Bad(error.to_string()))?;
         let loaded =
             weir_policy::load(&snapshot, &Environment { builtins: &Bare, catalogue: &Bare, library: &[] });
         let workshop = Workshop {
@@ -372,7 +360,8 @@ mod tests {
         let plan = loaded
             .set
             .and_then(|set| weir_pipeline::compile(&set, &workshop, &Secrets::Ignored, &mut diagnostics));
-        plan.map(Arc::new).ok_or_else(|| weir_diagnostic::render(&loaded.sources, &diagnostics, false))
+        plan.map(Arc::new)
+            .ok_or_else(|| NotLoaded::Bad(weir_diagnostic::render(&loaded.sources, &diagnostics, false)))
     }
 
     const POLICY: &str = r#"
@@ -403,7 +392,7 @@ pipelines:
         std::fs::write(folder.path().join("policy.yaml"), POLICY).unwrap();
         std::fs::write(folder.path().join("a.test.yaml"), cases).unwrap();
         let options = Options { compile: &compile, run: None, coverage: true };
-        run(&[folder.path().to_owned()], &options)
+        run(&[folder.path().to_owned()], &options).unwrap()
     }
 
     const PASSING: &str = r#"
@@ -500,6 +489,25 @@ cases:
             assert_eq!(report.exit_code(), code, "{text}");
             assert!(text.contains(words), "{words:?} is missing:\n{text}");
         }
+    }
+
+    #[test]
+    fn a_policy_that_needs_a_model_is_passed_over_where_models_are_left_out() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.test.yaml"), PASSING).unwrap();
+        let compile = |_: &Path, _: &Arc<State>| Err(NotLoaded::NeedsModels);
+        let options = Options { compile: &compile, run: None, coverage: false };
+        let report = run(&[folder.path().to_owned()], &options).unwrap();
+        let text = report.to_text(false);
+        assert_eq!((report.counts().skipped, report.exit_code()), (6, 3), "{text}");
+        assert!(text.contains("needs a model"), "{text}");
+    }
+
+    #[test]
+    fn a_path_that_is_not_there_is_an_error_before_any_case_is_run() {
+        let options = Options { compile: &compile, run: None, coverage: false };
+        let error = run(&["nowhere".into()], &options).unwrap_err();
+        assert!(error.starts_with("cannot read nowhere: "), "{error}");
     }
 
     #[test]

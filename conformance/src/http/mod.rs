@@ -113,30 +113,16 @@ fn sees(expression: &Expression) -> bool {
 }
 
 fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
-    let mut report = CaseReport {
-        note: case.note.to_string(),
-        line: case.line,
-        outcome: Outcome::Pass,
-        reason: None,
-        failures: Vec::new(),
-        unseen: 0,
-        millis: 0.0,
-    };
+    let mut report = CaseReport::new(case);
     if let Some(why) =
         unfit(case).or_else(|| reads_clock(policy).then(|| "depends on the time of day".to_owned()))
     {
-        report.outcome = Outcome::Skip;
-        report.reason = Some(why);
-        return report;
+        return report.ended(Outcome::Skip, why);
     }
     let set = Set::new(Some(provider.address));
     let relocate::Relocated { variables, keys } = match relocate::relocate(policy, &set) {
         Ok(relocated) => relocated,
-        Err(why) => {
-            report.outcome = Outcome::Error;
-            report.reason = Some(why);
-            return report;
-        }
+        Err(why) => return report.ended(Outcome::Error, why),
     };
     let variables: Vec<(&str, &str)> =
         variables.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
@@ -145,9 +131,7 @@ fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
     for (index, step) in case.steps.iter().enumerate() {
         let mut step = step.clone();
         if let Err(name) = show_key(&mut step.request, &keys) {
-            report.outcome = Outcome::Skip;
-            report.reason = Some(format!("only the hash of the key `{name}` is known"));
-            return report;
+            return report.ended(Outcome::Skip, format!("only the hash of the key `{name}` is known"));
         }
         let step = &step;
         std::thread::sleep(step.wait);
@@ -159,9 +143,7 @@ fn run_case(case: &Case, policy: &Path, provider: &Provider) -> CaseReport {
             let came = match exchange(&gateway, provider, step, n) {
                 Ok(came) => came,
                 Err(error) => {
-                    report.outcome = Outcome::Error;
-                    report.reason = Some(format!("{}: {error}", place(case, index, n)));
-                    return report;
+                    return report.ended(Outcome::Error, format!("{}: {error}", place(case, index, n)));
                 }
             };
             let (failures, unseen) = came.judge(step, &place(case, index, n), &NoServices, &sees);

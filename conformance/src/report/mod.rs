@@ -3,6 +3,7 @@
 mod junit;
 mod pretty;
 
+use crate::case::Case;
 use crate::coverage::Coverage;
 use serde::Serialize;
 use std::path::PathBuf;
@@ -62,10 +63,6 @@ impl Failure {
     pub(crate) fn problem(step: &str, what: String) -> Self {
         Self { step: step.to_owned(), what, is_expectation: false, fault: None, values: Vec::new() }
     }
-
-    pub(crate) fn note(step: &str, what: String) -> Self {
-        Self::problem(step, what)
-    }
 }
 
 /// What came of one case.
@@ -85,6 +82,26 @@ pub struct CaseReport {
     pub unseen: usize,
     /// How long it took, in milliseconds of real time.
     pub millis: f64,
+}
+
+impl CaseReport {
+    /// A case of which nothing is wrong yet.
+    pub(crate) fn new(case: &Case) -> Self {
+        Self {
+            note: case.note.to_string(),
+            line: case.line,
+            outcome: Outcome::Pass,
+            reason: None,
+            failures: Vec::new(),
+            unseen: 0,
+            millis: 0.0,
+        }
+    }
+
+    /// The same, ended in this way for this reason.
+    pub(crate) fn ended(self, outcome: Outcome, reason: impl Into<String>) -> Self {
+        Self { outcome, reason: Some(reason.into()), ..self }
+    }
 }
 
 /// What came of one file.

@@ -36,12 +36,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     match args.format {
         Format::Pretty => {
-            let text = compiled.rendered(colours());
-            match (text.is_empty(), &compiled.plan) {
-                (true, Some(plan)) => {
-                    say(&format!("{}: good, revision {}", args.dir.display(), plan.revision()))
-                }
-                _ => say(&text),
+            if compiled.plan.is_none() || !compiled.diagnostics.is_empty() {
+                say(&compiled.rendered(colours()));
+            }
+            if let Some(plan) = &compiled.plan {
+                say(&format!("{}: good, revision {}", args.dir.display(), plan.revision()));
             }
         }
         Format::Json => say(&pretty(&weir_diagnostic::to_json(&compiled.sources, &compiled.diagnostics))),

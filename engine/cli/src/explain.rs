@@ -59,7 +59,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     let shop = Shop::open();
-    let plan = if args.live { shop.live_plan(&args.policy) } else { shop.plan(&args.policy, &shop.state) };
+    let plan = if args.live { shop.live_plan(&args.policy) } else { shop.plan(&args.policy) };
     let plan = match plan {
         Ok(plan) => plan,
         Err(error) => return fail(BAD, &error),

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use weir_catalog::Catalogue;
-use weir_diagnostic::{Code, Diagnostics, Sources};
+use weir_conformance::NotLoaded;
+use weir_diagnostic::{Code, Diagnostics, Severity, Sources};
 use weir_pipeline::{Plan, Registry, Secrets, Workshop};
 use weir_policy::{Environment, PolicySet, Snapshot};
 use weir_stage::Metrics;
@@ -112,8 +113,19 @@ impl Shop {
     }
 
     /// The plan of a folder without its secrets, or all that is wrong with it.
-    pub(crate) fn plan(&self, folder: &Path, state: &Arc<State>) -> Result<Arc<Plan>, String> {
-        Self::taken(self.folder(folder, state)?)
+    pub(crate) fn plan(&self, folder: &Path) -> Result<Arc<Plan>, String> {
+        Self::taken(self.folder(folder, &self.state)?)
+    }
+
+    /// The plan of a folder whose cases are to be run.
+    pub(crate) fn tested(&self, folder: &Path, state: &Arc<State>) -> Result<Arc<Plan>, NotLoaded> {
+        let compiled = self.folder(folder, state).map_err(NotLoaded::Bad)?;
+        let mut errors = compiled.diagnostics.iter().filter(|found| found.severity == Severity::Error);
+        let without_models = std::env::var_os("WEIR_MODELS").is_some_and(|value| value == "none");
+        if without_models && compiled.plan.is_none() && errors.all(|found| found.code == Code::MissingModel) {
+            return Err(NotLoaded::NeedsModels);
+        }
+        Self::taken(compiled).map_err(NotLoaded::Bad)
     }
 
     /// The plan of a folder with its secrets, or all that is wrong with it.

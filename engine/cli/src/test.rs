@@ -1,6 +1,6 @@
-//! `weir test`: runs the cases of policies.
+//! `weir test`: runs the cases of policies. With `WEIR_MODELS=none`, cases of policies that need a model are left out.
 
-use crate::out::{USAGE, colours, fail, say};
+use crate::out::{COULD_NOT, USAGE, colours, fail, say};
 use crate::set::Shop;
 use clap::ValueEnum;
 use std::path::PathBuf;
@@ -45,8 +45,11 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     };
     let shop = Shop::open();
     let options =
-        Options { compile: &|folder, state| shop.plan(folder, state), run, coverage: args.coverage };
-    let report = weir_conformance::run(&args.paths, &options);
+        Options { compile: &|folder, state| shop.tested(folder, state), run, coverage: args.coverage };
+    let report = match weir_conformance::run(&args.paths, &options) {
+        Ok(report) => report,
+        Err(error) => return fail(COULD_NOT, &error),
+    };
     say(&match args.format {
         Format::Pretty => report.to_text(colours()),
         Format::Json => format!("{:#}", report.to_json()),

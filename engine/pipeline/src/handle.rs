@@ -243,6 +243,7 @@ fn stays_there(name: &HeaderName) -> bool {
             | "openai-project"
             | "x-request-id"
             | "request-id"
+            | "x-amzn-requestid"
             | "cf-ray"
             | "cf-cache-status"
     ) || name.as_str().starts_with("x-weir-")

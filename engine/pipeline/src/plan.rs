@@ -175,7 +175,7 @@ impl Plan {
         let Some(shown) = shown_key(headers).or_else(|| key_in(query?)) else { return Ok(None) };
         match shown.and_then(|key| self.keys.lookup(&key)) {
             Some(caller) => Ok(Some(caller)),
-            None => Err(Fault::new(ErrorCode::InvalidKey, "the key is unknown or disabled")),
+            None => Err(Fault::new(ErrorCode::InvalidKey, unknown(headers))),
         }
     }
 
@@ -186,17 +186,36 @@ impl Plan {
 }
 
 /// The key that a client shows in a header: `authorization: Bearer …`, `x-api-key`, `api-key`, `x-goog-api-key`. The inner
-/// `None`: it cannot be read.
+/// `None`: it cannot be read. A signature for AWS shows none, but another header may beside it.
 fn shown_key(headers: &HeaderMap) -> Option<Option<Cow<'_, str>>> {
-    if let Some(value) = headers.get(http::header::AUTHORIZATION) {
-        let text = value.to_str().ok();
-        return Some(text.and_then(|text| {
-            let (scheme, key) = text.split_once(' ')?;
-            scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(key.trim()))
-        }));
-    }
-    let value = ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| headers.get(*name))?;
+    let named = ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| headers.get(*name));
+    let value = match (headers.get(http::header::AUTHORIZATION), named) {
+        (Some(_), Some(value)) if is_signed(headers) => value,
+        (Some(value), _) => {
+            let text = value.to_str().ok();
+            return Some(text.and_then(|text| {
+                let (scheme, key) = text.split_once(' ')?;
+                scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(key.trim()))
+            }));
+        }
+        (None, value) => value?,
+    };
     Some(value.to_str().ok().map(Cow::Borrowed))
+}
+
+/// Whether a client's SDK signed the request with keys of AWS, which nobody here can check.
+fn is_signed(headers: &HeaderMap) -> bool {
+    let shown = headers.get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    shown.is_some_and(|shown| shown.starts_with(b"AWS4-"))
+}
+
+/// What a client is told whose key leads to nobody.
+fn unknown(headers: &HeaderMap) -> &'static str {
+    if is_signed(headers) {
+        "the request is signed for AWS: show a key of this gateway as a bearer token instead (AWS_BEARER_TOKEN_BEDROCK)"
+    } else {
+        "the key is unknown or disabled"
+    }
 }
 
 /// The key that a client of Google's APIs shows in the query (`?key=`).
@@ -224,6 +243,15 @@ mod tests {
             assert_eq!(shown(name, value), Some(Some("k".to_owned())), "{name}");
         }
         assert_eq!(shown("authorization", "Basic k"), Some(None));
+        let signature = "AWS4-HMAC-SHA256 Credential=AKID/20261124/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0";
+        assert_eq!(shown("authorization", signature), Some(None));
+        let mut both = HeaderMap::new();
+        both.insert("authorization", HeaderValue::from_static(signature));
+        assert!(unknown(&both).contains("AWS_BEARER_TOKEN_BEDROCK"));
+        both.insert("x-api-key", HeaderValue::from_static("k"));
+        assert_eq!(shown_key(&both).flatten().as_deref(), Some("k"));
+        both.insert("authorization", HeaderValue::from_static("Bearer b"));
+        assert_eq!(shown_key(&both).flatten().as_deref(), Some("b"));
         assert_eq!(shown("x-goog-api-key", "\u{e9}"), Some(None));
         assert_eq!(shown("cookie", "k"), None);
         assert_eq!(key_in("alt=sse&key=a%2Fb").flatten().as_deref(), Some("a/b"));

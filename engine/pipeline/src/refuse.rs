@@ -177,8 +177,10 @@ pub(crate) fn revision(headers: &mut HeaderMap, plan: &Plan) {
 /// Names the request, also where the client's dialect looks for it.
 pub(crate) fn identify(headers: &mut HeaderMap, dialect: Dialect, request_id: &str) {
     put(headers, "x-request-id", request_id);
-    if dialect == Dialect::Anthropic {
-        put(headers, "request-id", request_id);
+    match dialect {
+        Dialect::Anthropic => put(headers, "request-id", request_id),
+        Dialect::Bedrock => put(headers, "x-amzn-requestid", request_id),
+        Dialect::OpenAi | Dialect::Gemini | Dialect::Cohere | Dialect::Native => {}
     }
 }
 

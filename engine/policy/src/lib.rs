@@ -34,7 +34,7 @@ pub use sections::{
     Aws, CallerKey, DialectName, Http2, IdentifyName, Limits, Listener, Model, ModelRoute, Observe, Price,
     PriceTier, Provider, ProviderModel, StateFile, Target, Timeouts, Tls, Unsupported,
 };
-pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, snapshot};
+pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
 pub use stage::{BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl};
 
 use weir_message::Verb;

@@ -95,6 +95,12 @@ pub(crate) fn kind(path: &str) -> Option<FileKind> {
     }
 }
 
+/// Whether a file of this name is part of a set: policies and scripts are, cases, hidden files and all else are not.
+pub fn is_read(path: &Path) -> bool {
+    let name = path.file_name().map(|name| name.to_string_lossy());
+    name.is_some_and(|name| !name.starts_with('.') && kind(&name).is_some())
+}
+
 fn too_large(len: u64) -> String {
     format!("the file has {len} bytes; at most {MAX_FILE} (4 MiB) are read")
 }

@@ -295,6 +295,7 @@ fn reload(
         clock: Arc::clone(&parts.gateway.clock),
         bound: bound.to_vec(),
         seen: Some(parts.revision),
+        unfinished: Arc::default(),
     };
     let bound = bound.to_vec();
     let refresh = move || {

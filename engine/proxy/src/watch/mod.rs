@@ -3,6 +3,7 @@
 mod current;
 mod reload;
 mod settle;
+mod unfinished;
 mod watcher;
 
 pub use current::{Current, LastError, Status};

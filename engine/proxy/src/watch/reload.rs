@@ -1,6 +1,7 @@
 //! One reload: files read twice and equal, compiled, swapped in; or refused, saying why.
 
 use super::current::{Current, LastError};
+use super::unfinished::Unfinished;
 use crate::listener::{Bound, ListenerSpec, moved};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -59,6 +60,8 @@ pub(crate) struct Reloader {
     pub bound: Vec<Arc<Bound>>,
     /// What was last looked at, good or bad.
     pub seen: Option<Revision>,
+    /// What is being written at the moment.
+    pub unfinished: Arc<Unfinished>,
 }
 
 impl Reloader {
@@ -80,7 +83,7 @@ impl Reloader {
         }
     }
 
-    /// The files, if they changed, once two readings agree.
+    /// The files, if they changed, once two readings agree and nobody has begun to write in the meantime.
     fn settled(&self, force: bool) -> Result<Option<Snapshot>, String> {
         let read = || weir_policy::snapshot(&self.dir).map_err(|error| error.to_string());
         let mut last = read()?;
@@ -90,7 +93,7 @@ impl Reloader {
         for _ in 0..PATIENCE {
             std::thread::sleep(PAUSE);
             let next = read()?;
-            if next.revision == last.revision {
+            if next.revision == last.revision && (force || !self.unfinished.is_writing()) {
                 let changed = force || self.seen != Some(next.revision);
                 return Ok(changed.then_some(next));
             }

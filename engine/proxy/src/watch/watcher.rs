@@ -2,6 +2,7 @@
 
 use super::reload::Reloader;
 use super::settle::Burst;
+use super::unfinished::Unfinished;
 use notify::event::{AccessKind, AccessMode};
 use notify::{Event, EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use std::path::{Path, PathBuf};
@@ -12,6 +13,10 @@ use std::time::Duration;
 
 /// How often the files are looked at although nothing told of a change (network and overlay file systems tell nothing).
 const SLOW_LOOK: Duration = Duration::from_secs(2);
+/// How often it is asked whether what was being written is finished.
+const STILL: Duration = Duration::from_millis(10);
+/// How long something may be unfinished before the log tells.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What wakes the thread that reloads.
 #[derive(Debug)]
@@ -32,11 +37,12 @@ pub(crate) fn watch(
     let (sender, receiver) = channel();
     let events = sender.clone();
     std::thread::Builder::new().name("weir-reload".to_owned()).spawn(move || {
-        let mut eyes = Eyes::new(reloader.dir.clone(), events);
+        let mut eyes = Eyes::new(&reloader, events);
         eyes.open();
         // What changed between loading and watching.
         reloader.look(false);
         while let Some(wake) = next(&receiver, &reloader) {
+            let Some(wake) = finished(wake, &receiver, &reloader) else { return };
             match wake {
                 Wake::Changed => {
                     eyes.open();
@@ -58,6 +64,7 @@ pub(crate) fn watch(
     Ok(sender)
 }
 
+/// Why the files are looked at.
 enum Wake {
     Changed,
     Force,
@@ -84,6 +91,25 @@ fn next(receiver: &Receiver<Nudge>, reloader: &Reloader) -> Option<Wake> {
     Some(Wake::Changed)
 }
 
+/// Waits until nothing of the set is being written. `None`: stop.
+fn finished(wake: Wake, receiver: &Receiver<Nudge>, reloader: &Reloader) -> Option<Wake> {
+    let began = reloader.clock.now();
+    let mut told = false;
+    loop {
+        let waited = reloader.clock.now().saturating_sub(began);
+        let Some(what) = reloader.unfinished.what(&reloader.dir, waited) else { return Some(wake) };
+        if waited > PATIENCE && !std::mem::replace(&mut told, true) {
+            let what = what.display();
+            tracing::warn!(%what, "a change of the policy set waits until this file is closed, or git's lock is gone");
+        }
+        match receiver.recv_timeout(STILL) {
+            Ok(Nudge::Force) => return Some(Wake::Force),
+            Ok(Nudge::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
+            Ok(Nudge::Changed) | Err(RecvTimeoutError::Timeout) => {}
+        }
+    }
+}
+
 /// Watches the folder, and the one above it: where the folder itself is replaced or is a link that is swapped, only that one
 /// tells.
 struct Eyes {
@@ -92,13 +118,15 @@ struct Eyes {
     real: Option<PathBuf>,
     /// Whether something happened to the folder itself: it may be another one now, of the same name.
     blind: Arc<AtomicBool>,
+    unfinished: Arc<Unfinished>,
     sender: Sender<Nudge>,
     watcher: Option<RecommendedWatcher>,
 }
 
 impl Eyes {
-    fn new(dir: PathBuf, sender: Sender<Nudge>) -> Self {
-        Self { dir, real: None, blind: Arc::default(), sender, watcher: None }
+    fn new(reloader: &Reloader, sender: Sender<Nudge>) -> Self {
+        let (dir, unfinished) = (reloader.dir.clone(), Arc::clone(&reloader.unfinished));
+        Self { dir, real: None, blind: Arc::default(), unfinished, sender, watcher: None }
     }
 
     /// Watches, unless what is watched is still the right folder.
@@ -110,11 +138,13 @@ impl Eyes {
         }
         self.real.clone_from(&real);
         self.watcher = None;
+        self.unfinished.forget();
         let Some(real) = real else { return };
         let (sender, dir, inside) = (self.sender.clone(), self.dir.clone(), real.clone());
-        let blind = Arc::clone(&self.blind);
+        let (blind, unfinished) = (Arc::clone(&self.blind), Arc::clone(&self.unfinished));
         let made = notify::recommended_watcher(move |event: notify::Result<Event>| {
             let Ok(event) = event else { return };
+            unfinished.event(&event);
             if matters(&event, &dir, &inside) {
                 if event.paths.iter().any(|path| *path == inside || !path.starts_with(&inside)) {
                     blind.store(true, Ordering::Release);
