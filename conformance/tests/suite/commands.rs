@@ -23,6 +23,30 @@ fn weir(folder: &Path, arguments: &[&str]) -> Ended {
     Ended { code: out.status.code(), out: text(out.stdout), err: text(out.stderr) }
 }
 
+/// The same, and the most memory that it held, in bytes, as seen every millisecond.
+fn weighed(folder: &Path, arguments: &[&str]) -> (Ended, u64) {
+    let mut command = Command::new(weir_binary());
+    command.args(arguments).current_dir(folder).env("NO_COLOR", "1");
+    // To files, so that a full pipe holds nobody up.
+    let (out, err) = (folder.join("said.out"), folder.join("said.err"));
+    command.stdout(std::fs::File::create(&out).unwrap()).stderr(std::fs::File::create(&err).unwrap());
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut most = 0;
+    let ended = loop {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let kib = line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok());
+        most = most.max(kib.unwrap_or(0) * 1024);
+        if let Some(ended) = child.try_wait().unwrap() {
+            break ended;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    };
+    let text = |path| std::fs::read_to_string(path).unwrap();
+    (Ended { code: ended.code(), out: text(&out), err: text(&err) }, most)
+}
+
 /// A set around these stages.
 fn around(stages: &str) -> String {
     format!(
@@ -122,19 +146,25 @@ fn check_passes_a_good_set_without_its_secrets() {
     std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
     let ended = weir(folder.path(), &["check", "."]);
     assert_eq!(ended.code, Some(0), "{}{}", ended.out, ended.err);
+    assert!(ended.out.starts_with(".: good, revision "), "{}", ended.out);
     let ended = weir(folder.path(), &["serve", ".", "--admin", "none"]);
     assert_eq!(ended.code, Some(1));
     assert!(ended.err.contains("missing-secret"), "{}", ended.err);
 }
 
 #[test]
-fn bombs_are_clear_errors() {
+fn bombs_are_clear_errors_in_bounded_memory() {
+    let bounded = |folder: &Path, name: &str| {
+        let (ended, most) = weighed(folder, &["check", "."]);
+        assert!((1 << 20..256 << 20).contains(&most), "{name}: {most} bytes were held");
+        ended
+    };
     let folder = tempfile::tempdir().unwrap();
     // A gibibyte, of which no byte is on the disk.
     let mut file = std::fs::File::create(folder.path().join("big.yaml")).unwrap();
     file.seek(SeekFrom::Start((1 << 30) - 1)).unwrap();
     file.write_all(b"\n").unwrap();
-    let ended = weir(folder.path(), &["check", "."]);
+    let ended = bounded(folder.path(), "a gibibyte");
     assert_eq!(ended.code, Some(1));
     assert!(format!("{}{}", ended.out, ended.err).contains("unreadable-file"), "{}{}", ended.out, ended.err);
     for (name, text) in [
@@ -158,7 +188,7 @@ fn bombs_are_clear_errors() {
     ] {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("policy.yaml"), text).unwrap();
-        let ended = weir(folder.path(), &["check", "."]);
+        let ended = bounded(folder.path(), name);
         let said = format!("{}{}", ended.out, ended.err);
         assert_eq!(ended.code, Some(1), "{name}: {said}");
         assert!(
@@ -196,6 +226,35 @@ fn test_refuses_to_call_nothing_a_success() {
     assert_eq!(failing.code, Some(1));
     assert!(failing.out.contains("client.text = \"x\""), "{}", failing.out);
     assert_eq!(weir(folder.path(), &["test", "--no-such-flag"]).code, Some(2));
+    let missing = weir(folder.path(), &["test", ".", "nowhere"]);
+    assert_eq!(missing.code, Some(4));
+    assert!(missing.err.contains("cannot read nowhere"), "{}", missing.err);
+}
+
+#[test]
+fn cases_of_a_policy_that_needs_a_model_are_errors_without_it_and_left_out_where_models_are_not_wanted() {
+    let folder = tempfile::tempdir().unwrap();
+    let policy = around("      - cache: semantic\n        with: { per: everyone }\n")
+        .replace("    stages:", CHAT_ONLY);
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    let case = "cases:\n  - note: it answers\n    request: { model: fast, messages: [{ role: user, content: hi }] }\n    upstream: [{ reply: x }]\n    expect: [{ text: x }]\n";
+    std::fs::write(folder.path().join("a.test.yaml"), case).unwrap();
+    let nothing = tempfile::tempdir().unwrap();
+    for (models, code, word, why) in
+        [("all", 1, "ERROR", "`make setup` fetches the models"), ("none", 3, "SKIP", "WEIR_MODELS=none")]
+    {
+        let out = Command::new(weir_binary())
+            .arg("test")
+            .current_dir(folder.path())
+            .env("NO_COLOR", "1")
+            .env("WEIR_CACHE", nothing.path())
+            .env("WEIR_MODELS", models)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert_eq!(out.status.code(), Some(code), "{said}");
+        assert!(said.contains(word) && said.contains(why), "{said}");
+    }
 }
 
 #[test]

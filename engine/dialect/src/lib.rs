@@ -20,6 +20,8 @@ pub mod fuzzing;
 mod gemini;
 mod openai;
 mod piece;
+#[cfg(test)]
+mod repeats;
 mod scan;
 mod settings;
 mod sse;

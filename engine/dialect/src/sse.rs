@@ -234,6 +234,12 @@ impl Data {
             }
         }
     }
+
+    /// The place in the event of a value, which may stretch over several lines.
+    pub(crate) fn span(&self, at: Range<u32>) -> Range<u32> {
+        let last = at.end.saturating_sub(1).max(at.start);
+        self.place(at.start..at.start).start..self.place(last..at.end).end
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use crate::edit::quoted;
 use crate::{Finish, Splices, Text, TextForm, Usage, names};
 use bytes::Bytes;
+use std::ops::Range;
 
 names! {
     /// What a block of a stream holds.
@@ -69,6 +70,10 @@ pub struct Event {
     pub finish: Option<Finish>,
     /// Usage, if it is told here.
     pub usage: Option<Usage>,
+    /// Where values stand that spell the words of a choice once more (log-probabilities), with the choice's number. They become
+    /// `null` once a stage edits a delta of that choice.
+    repeats: Vec<(u32, Range<u32>)>,
+    has_lost_repeats: bool,
     splices: Splices,
 }
 
@@ -81,6 +86,8 @@ impl Event {
             deltas: Vec::new(),
             finish: None,
             usage: None,
+            repeats: Vec::new(),
+            has_lost_repeats: false,
             splices: Splices::default(),
         }
     }
@@ -93,10 +100,37 @@ impl Event {
             self.splices.set(at.clone(), literal);
         }
         delta.text.value = text.into();
+        let choice = delta.block.choice;
+        self.drop_repeats(|repeated| repeated == choice);
         true
     }
 
-    /// Whether a stage changed it.
+    /// Notes where values stand that spell the words of choices once more: they go with the words that they repeat. Those of a
+    /// choice that says nothing in this event go at once, since nobody could tell whose words they are.
+    pub fn set_repeats(&mut self, repeats: Vec<(u32, Range<u32>)>) {
+        self.repeats = repeats;
+        let said: Vec<u32> = self.deltas.iter().map(|delta| delta.block.choice).collect();
+        self.drop_repeats(|repeated| !said.contains(&repeated));
+    }
+
+    fn drop_repeats(&mut self, of: impl Fn(u32) -> bool) {
+        let (splices, has_lost) = (&mut self.splices, &mut self.has_lost_repeats);
+        self.repeats.retain(|(choice, at)| {
+            let goes = of(*choice);
+            if goes {
+                splices.set(at.clone(), "null");
+                *has_lost = true;
+            }
+            !goes
+        });
+    }
+
+    /// Whether an edit took values away that spelt the words once more.
+    pub fn has_lost_repeats(&self) -> bool {
+        self.has_lost_repeats
+    }
+
+    /// Whether its bytes are not sent as they came.
     pub fn is_edited(&self) -> bool {
         !self.splices.is_empty()
     }

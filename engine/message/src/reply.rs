@@ -8,6 +8,7 @@ use crate::{
 use bytes::Bytes;
 use bytestring::ByteString;
 use http::HeaderMap;
+use std::ops::Range;
 
 names! {
     /// Why a model stopped.
@@ -75,6 +76,11 @@ pub struct Reply {
     pub id: Option<ByteString>,
     /// Whether it came from a cache.
     pub cached: bool,
+    /// Where values stand that spell the words of a choice once more (log-probabilities), with the choice's place, from 0. They
+    /// become `null` once a stage edits a text of that choice.
+    pub repeats: Vec<(usize, Range<u32>)>,
+    /// Whether some of them did.
+    has_lost_repeats: bool,
     splices: Splices,
     edits: u32,
 }
@@ -91,6 +97,8 @@ impl Reply {
             model: None,
             id: None,
             cached: false,
+            repeats: Vec::new(),
+            has_lost_repeats: false,
             splices: Splices::default(),
             edits: 0,
         }
@@ -151,13 +159,20 @@ impl Reply {
         let ReplyBody::Choices(choices) = &mut self.body else { return false };
         let splices = &mut self.splices;
         let (mut n, mut done) = (0, false);
-        for choice in choices {
+        for (place, choice) in choices.iter_mut().enumerate() {
+            let before = done;
             chat::each_text_mut(&mut choice.parts, &mut |text| {
                 if n == index {
                     done = edit(text, changes, splices);
                 }
                 n += 1;
             });
+            if done && !before {
+                for (_, at) in self.repeats.iter().filter(|(choice, _)| *choice == place) {
+                    splices.set(at.clone(), "null");
+                    self.has_lost_repeats = true;
+                }
+            }
         }
         self.edits += u32::from(done);
         done
@@ -183,9 +198,15 @@ impl Reply {
     pub fn patch(&mut self, ops: &[JsonOp]) -> Result<(), JsonPatchError> {
         self.raw = patch(&self.outgoing(), ops)?;
         self.splices.clear();
+        self.repeats.clear();
         self.body = ReplyBody::Unread;
         self.edits += 1;
         Ok(())
+    }
+
+    /// Whether an edit took values away that spelt the words once more; see [`Reply::repeats`].
+    pub fn has_lost_repeats(&self) -> bool {
+        self.has_lost_repeats
     }
 
     /// Notes that headers or status were changed by a stage.

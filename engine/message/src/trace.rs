@@ -127,7 +127,7 @@ pub struct Trace {
     pub detail: Option<String>,
     /// What the last provider that failed said of it, cut short. It may quote the prompt.
     pub said: Option<String>,
-    /// Fields that a change of dialect could not carry.
+    /// Fields that a change of dialect could not carry, and `logprobs` that spelt words which a stage has changed.
     pub dropped: Vec<String>,
 }
 
@@ -148,6 +148,13 @@ impl Default for Trace {
 }
 
 impl Trace {
+    /// Notes once that log-probabilities were taken away, since they spelt words that a stage has changed.
+    pub fn drop_repeats(&mut self) {
+        if self.dropped.iter().all(|feature| feature != "logprobs") {
+            self.dropped.push("logprobs".to_owned());
+        }
+    }
+
     /// The trace of the stage with this name.
     pub fn stage(&self, name: &str) -> Option<&StageTrace> {
         self.stages.iter().find(|stage| &*stage.name == name)

@@ -182,6 +182,9 @@ async fn refused(mut run: Box<Run>, plan: &Plan, refusal: Refusal) -> Response {
 /// The whole reply for the client, as a stream if it asked for one; ends the run.
 async fn whole(mut run: Box<Run>, plan: &Plan, outcome: Outcome) -> Response {
     let reply = run.x.reply.take().unwrap_or_else(|| Reply::new(200, ""));
+    if reply.has_lost_repeats() {
+        run.x.trace.drop_repeats();
+    }
     let mut headers = reply_headers(&reply.headers, &run.x, plan);
     let body = match streams(&run.x.request) {
         true => {

@@ -3,29 +3,25 @@
 use super::{parts, rerank};
 use crate::ReplySummary;
 use crate::openai::parts::other;
-use crate::scan::{Next, Scan, Scanned, set_count};
+use crate::scan::{Next, Scan, Scanned, place, set_count};
 use bytestring::ByteString;
 use weir_message::{Choice, Finish, Operation, Part, Reply, ReplyBody, Usage};
 
 /// Reads all of a reply.
 pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
-    let (mut said, mut vectors, mut has_logprobs) = (Vec::new(), Vec::new(), false);
+    let (mut said, mut vectors, mut repeats) = (Vec::new(), Vec::new(), Vec::new());
     let summary = match operation {
         Operation::Rerank => rerank::summary(whole)?,
         _ => read(whole, |scan, field| {
             match field {
                 "message" => said = message(scan)?,
                 "embeddings" => vectors = embeddings(scan)?,
-                _ => {
-                    // They spell the text once more.
-                    has_logprobs = true;
-                    scan.skip()?;
-                }
+                _ => repeats.push((0, place(scan.skip()?))),
             }
             Ok(())
         })?,
     };
-    if has_logprobs {
+    if !repeats.is_empty() {
         said.push(other(ByteString::from_static("logprobs")));
     }
     reply.body = match operation {
@@ -35,6 +31,7 @@ pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString
         Operation::Embedding => ReplyBody::Vectors(vectors),
         _ => ReplyBody::Opaque,
     };
+    reply.repeats = repeats;
     reply.usage = summary.usage.or(reply.usage);
     reply.model = summary.model.or(reply.model.take());
     reply.id = summary.id.or(reply.id.take());

@@ -4,10 +4,11 @@
 use super::{parts, reply};
 use crate::Level;
 use crate::piece::{Piece, ReadEvents};
-use crate::scan::{Next, Scan, Scanned, set_count};
+use crate::scan::{Next, Scan, Scanned, place, set_count};
 use crate::sse::{Data, Fields, fields};
 use bytes::Bytes;
 use bytestring::ByteString;
+use std::ops::Range;
 use weir_message::{
     Block, BlockKind, Citation, Delta, ErrorCode, Event, EventKind, Fault, Finish, Text, TextForm, Usage,
 };
@@ -33,7 +34,9 @@ impl ReadEvents for Reader {
                 event.finish = told.finish;
                 event.usage = told.usage;
                 if level == Level::Text {
+                    let repeats = told.repeats.iter().map(|at| (0, at.clone())).collect();
                     event.deltas = told.deltas();
+                    event.set_repeats(repeats);
                 }
                 Ok(event)
             }
@@ -107,6 +110,8 @@ pub(super) struct Told {
     finish: Option<Finish>,
     usage: Option<Usage>,
     has_failed: bool,
+    /// Where log-probabilities spell its words once more.
+    repeats: Option<Range<u32>>,
     /// Whether it is of a block of reasoning.
     pub(super) is_thinking: bool,
 }
@@ -133,7 +138,7 @@ pub(super) fn read(raw: &Bytes, said: &Fields) -> Scanned<Told> {
     let data = Data::of(raw, said)?;
     let mut out = Told::default();
     let mut scan = Scan::new(&data.whole, data.range.clone())?;
-    scan.object(&["type", "id", "index", "delta"], |scan, field, _| {
+    scan.object(&["type", "id", "index", "delta", "logprobs"], |scan, field, _| {
         match (field, scan.next()?) {
             ("type", Next::String) => {
                 out.kind = match &*scan.string()?.value()? {
@@ -157,6 +162,7 @@ pub(super) fn read(raw: &Bytes, said: &Fields) -> Scanned<Told> {
                 out.index = u32::try_from(index).unwrap_or(u32::MAX);
             }
             ("delta", Next::Object) => delta(scan, &mut out)?,
+            ("logprobs", Next::Object | Next::Array) => out.repeats = Some(place(scan.skip()?)),
             _ => {
                 scan.skip()?;
             }
@@ -167,6 +173,7 @@ pub(super) fn read(raw: &Bytes, said: &Fields) -> Scanned<Told> {
     for (_, text) in &mut out.texts {
         text.at = text.at.take().map(|at| data.place(at));
     }
+    out.repeats = out.repeats.map(|at| data.span(at));
     Ok(out)
 }
 

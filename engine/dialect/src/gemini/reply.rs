@@ -3,7 +3,7 @@
 use super::grounding::{self, Sources};
 use super::{minted, parts};
 use crate::ReplySummary;
-use crate::scan::{Next, Scan, Scanned, set_count};
+use crate::scan::{Next, Scan, Scanned, place, set_count};
 use bytestring::ByteString;
 use std::ops::Range;
 use weir_message::{Choice, Finish, Operation, Part, Reply, ReplyBody, Text, TextForm, Usage};
@@ -36,6 +36,8 @@ pub(crate) struct Candidate {
     pub(crate) finish: Option<Finish>,
     pub(crate) calls_tools: bool,
     pub(crate) sources: Sources,
+    /// Where its words are spelt once more.
+    pub(crate) repeats: Option<Range<u32>>,
 }
 
 impl Candidate {
@@ -58,6 +60,8 @@ pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString
     }
     let said = read(whole, 0..whole.len(), Want::All)?;
     let id = said.id;
+    let repeats = said.candidates.iter().enumerate();
+    reply.repeats = repeats.filter_map(|(n, candidate)| Some((n, candidate.repeats.clone()?))).collect();
     let choice = |mut candidate: Candidate| {
         let finish = candidate.end(candidate.calls_tools);
         name_calls(&mut candidate, id.as_deref(), 0);
@@ -204,8 +208,8 @@ fn candidate(scan: &mut Scan<'_>, n: usize, want: Want) -> Scanned<Candidate> {
                     grounding::citations(scan, &mut out.sources)?;
                 }
                 ("logprobsResult", Next::Object) if want == Want::All => {
-                    // It spells the text once more.
                     let range = scan.skip()?;
+                    out.repeats = Some(place(range.clone()));
                     out.parts.push(Part::Other {
                         kind: ByteString::from_static("logprobsResult"),
                         texts: Vec::new(),

@@ -104,12 +104,14 @@ impl Reader {
         };
         let mut event = Event::new(raw.clone(), kind);
         event.usage = chunk.usage;
+        let mut repeats = Vec::new();
         for candidate in chunk.candidates {
             let seen = self.seen.entry(candidate.index).or_default();
             seen.calls_tools |= candidate.calls_tools;
             let end = candidate.end(seen.calls_tools);
             seen.has_finished |= end.is_some();
             event.finish = event.finish.or(end);
+            repeats.extend(candidate.repeats.map(|at| (candidate.index, data.span(at))));
             for part in candidate.parts {
                 deltas(candidate.index, part, &mut seen.calls, &mut event.deltas);
             }
@@ -117,6 +119,7 @@ impl Reader {
         for delta in &mut event.deltas {
             delta.text.at = delta.text.at.take().map(|at| data.place(at));
         }
+        event.set_repeats(repeats);
         Ok(event)
     }
 }

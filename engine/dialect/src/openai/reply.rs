@@ -3,17 +3,18 @@
 use super::parts;
 use crate::ReplySummary;
 use crate::cohere::rerank;
-use crate::scan::{Next, Scan, Scanned, set_count};
+use crate::scan::{Next, Scan, Scanned, place, set_count};
 use bytestring::ByteString;
+use std::ops::Range;
 use weir_message::{Choice, Finish, Operation, Part, Reply, ReplyBody, TextForm, Usage};
 
 /// Reads all of a reply.
 pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
-    let mut choices = Vec::new();
+    let (mut choices, mut repeats) = (Vec::new(), Vec::new());
     let summary = match operation {
         Operation::Rerank => rerank::summary(whole)?,
         _ => read(whole, |scan| {
-            choices.push(choice(scan, choices.len())?);
+            choices.push(choice(scan, choices.len(), &mut repeats)?);
             Ok(())
         })?,
     };
@@ -22,6 +23,7 @@ pub(crate) fn decode(reply: &mut Reply, operation: Operation, whole: &ByteString
         Operation::Embedding => ReplyBody::Vectors(vectors(whole)?),
         _ => ReplyBody::Opaque,
     };
+    reply.repeats = repeats;
     reply.usage = summary.usage.or(reply.usage);
     reply.model = summary.model.or(reply.model.take());
     reply.id = summary.id.or(reply.id.take());
@@ -111,8 +113,8 @@ fn read(whole: &ByteString, mut choice: impl FnMut(&mut Scan<'_>) -> Scanned<()>
     Ok(out)
 }
 
-/// A choice of a chat (`message`) or completion (`text`).
-fn choice(scan: &mut Scan<'_>, n: usize) -> Scanned<Choice> {
+/// A choice of a chat (`message`) or completion (`text`), and where its words are spelt once more.
+fn choice(scan: &mut Scan<'_>, n: usize, repeats: &mut Vec<(usize, Range<u32>)>) -> Scanned<Choice> {
     let mut out =
         Choice { index: u32::try_from(n).unwrap_or(u32::MAX), parts: Vec::new(), finish: None, stop: None };
     scan.object(&["index", "message", "text", "finish_reason", "logprobs"], |scan, field, _| {
@@ -145,8 +147,8 @@ fn choice(scan: &mut Scan<'_>, n: usize) -> Scanned<Choice> {
             }
             ("finish_reason", _) => out.finish = finish_reason(scan)?,
             ("logprobs", Next::Object) => {
-                // They spell the text once more.
-                scan.skip()?;
+                let at = scan.skip()?;
+                repeats.push((n, place(at)));
                 out.parts.push(parts::other(ByteString::from_static("logprobs")));
             }
             _ => {

@@ -3,7 +3,7 @@
 use super::{parts, reply};
 use crate::Level;
 use crate::piece::{Piece, ReadEvents};
-use crate::scan::{Flaw, Lit, Next, Scan, Scanned, set_count};
+use crate::scan::{Flaw, Lit, Next, Scan, Scanned, place, set_count};
 use crate::sse::{Data, Fields, fields};
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -77,6 +77,7 @@ impl ReadEvents for Reader {
                 event.deltas = chunk.deltas;
                 event.finish = chunk.finish;
                 event.usage = chunk.usage;
+                event.set_repeats(chunk.repeats);
                 Ok(event)
             }
             Err(_) if said.is_error => Ok(Event::new(raw, EventKind::Error)),
@@ -140,6 +141,9 @@ fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
     for delta in &mut chunk.deltas {
         delta.text.at = delta.text.at.take().map(|at| data.place(at));
     }
+    for (_, at) in &mut chunk.repeats {
+        *at = data.span(at.clone());
+    }
     Ok(chunk)
 }
 
@@ -162,6 +166,8 @@ struct Chunk {
     usage: Option<Usage>,
     has_choices: bool,
     has_error: bool,
+    /// Where log-probabilities spell the words of which choice once more.
+    repeats: Vec<(u32, Range<u32>)>,
     /// With [`Want::All`]: which choice ended why.
     ends: Vec<(u32, Finish)>,
     /// With [`Want::All`]: signatures, sealed reasoning and citations.
@@ -242,8 +248,9 @@ fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanned<Chunk> {
 fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned<()> {
     let mut number = n as u64;
     let (from_delta, from_call, from_mark) = (out.deltas.len(), out.calls.len(), out.marks.len());
-    let mut end = None;
-    scan.object(&["index", "delta", "message", "text", "finish_reason"], |scan, field, _| {
+    let (mut end, mut repeats) = (None, None);
+    let known = &["index", "delta", "message", "text", "finish_reason", "logprobs"];
+    scan.object(known, |scan, field, _| {
         match (field, scan.next()?) {
             // Some send all that was said so far beside each delta. It would pass unread.
             ("message", Next::Object) if want == Want::Text => {
@@ -257,6 +264,7 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
                 out.finish = out.finish.or(finish);
                 end = finish;
             }
+            ("logprobs", Next::Object) if want == Want::Text => repeats = Some(place(scan.skip()?)),
             _ => {
                 scan.skip()?;
             }
@@ -273,6 +281,7 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
         }
         _ => {}
     });
+    out.repeats.extend(repeats.map(|at| (number, at)));
     out.ends.extend(end.map(|end| (number, end)));
     Ok(())
 }

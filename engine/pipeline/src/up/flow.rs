@@ -199,6 +199,9 @@ impl Flow {
 
     /// Lines events up to be sent: one piece of what came together.
     fn send(&mut self, out: &[Event], ready: &mut VecDeque<Bytes>) {
+        if out.iter().any(Event::has_lost_repeats) {
+            self.run.x.trace.drop_repeats();
+        }
         let hides = self.hides_usage;
         let mut shown = out.iter().filter(|event| !(hides && event.kind == EventKind::Usage));
         let Some(first) = shown.next() else { return };

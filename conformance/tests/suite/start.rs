@@ -1,0 +1,88 @@
+//! The first minutes: the quickstart's greeting, its lines as pasted, a start without models.
+
+use serde_json::json;
+use std::process::Command;
+use weir_conformance::harness::{Gateway, Provider, Set, chat, entry, weir_binary};
+
+const QUICKSTART: &str = include_str!("../../../examples/quickstart/policy.yaml");
+
+fn quickstart(variables: &[(&str, &str)]) -> Gateway {
+    Gateway::start_with(Set::of(None, &QUICKSTART.replace("127.0.0.1:8080", "{EDGE}")), &[], variables)
+}
+
+#[test]
+fn the_quickstart_greets_with_lines_that_work_when_pasted() {
+    let gateway = quickstart(&[]);
+    let greeting = gateway.out();
+    for said in ["weir serves revision ", &gateway.edge.to_string(), &gateway.admin.to_string()] {
+        assert!(greeting.contains(said), "{said:?} is missing:\n{greeting}");
+    }
+    let lines = greeting.split_once("Try:\n").unwrap().1.replace("\\\n", " ");
+    let lines: Vec<&str> = lines.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
+    assert_eq!(lines.len(), 3, "{greeting}");
+    for (line, wants) in lines.iter().zip(["bob@example.com", "data: [DONE]", "\"object\":\"list\""]) {
+        let out = Command::new("bash").args(["-c", line]).env_remove("WEIR_KEY").output().unwrap();
+        let said = String::from_utf8_lossy(&out.stdout);
+        assert!(
+            out.status.success() && said.contains(wants),
+            "{line}\n{said}{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
+    }
+}
+
+#[test]
+fn without_models_a_set_that_needs_none_is_served() {
+    let nothing = tempfile::tempdir().unwrap();
+    let gateway = quickstart(&[("WEIR_CACHE", nothing.path().to_str().unwrap())]);
+    let headers = [("authorization", "Bearer wr_demo")];
+    let body = chat("fast", "write to bob@example.com", false);
+    let reply = weir_conformance::harness::post(gateway.edge, "/v1/chat/completions", &headers, &body);
+    assert_eq!(reply.status(), 200, "{}", reply.text());
+}
+
+#[test]
+fn without_models_a_stage_that_needs_one_is_an_error_that_says_how_to_get_it() {
+    let nothing = tempfile::tempdir().unwrap();
+    for (stage, model) in [
+        ("cache: semantic\n        with: { per: caller.team }", "semantic"),
+        ("guard: pii\n        name: people\n        with: { find: [person] }", "person"),
+    ] {
+        let set = Set::of(
+            None,
+            &QUICKSTART
+                .replace("127.0.0.1:8080", "{EDGE}")
+                .replace("cache: exact\n        with: { ttl: 10m, per: caller.team }", stage),
+        );
+        let out = Command::new(weir_binary())
+            .args(["serve", set.path().to_str().unwrap(), "--admin", "none"])
+            .env("WEIR_CACHE", nothing.path())
+            .env("NO_COLOR", "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&out.stderr);
+        assert_eq!(out.status.code(), Some(1), "{said}");
+        for words in ["missing-model", "make setup", model, "policy.yaml"] {
+            assert!(said.contains(words), "{words:?} is missing:\n{said}");
+        }
+    }
+}
+
+#[test]
+fn a_save_that_needs_a_model_that_is_not_here_changes_nothing() {
+    let provider = Provider::start();
+    provider.always(entry(json!({ "reply": "x" })));
+    let nothing = tempfile::tempdir().unwrap();
+    let gateway = quickstart(&[("WEIR_CACHE", nothing.path().to_str().unwrap())]);
+    let before = gateway.admin("/revision").json()["revision"].clone();
+    gateway.set.write(
+        "policy.yaml",
+        &QUICKSTART.replace("127.0.0.1:8080", "{EDGE}").replace("cache: exact", "cache: semantic"),
+    );
+    let error = weir_conformance::harness::eventually("the refusal", || {
+        let shown = gateway.admin("/revision").json();
+        shown["last_error"].is_object().then_some(shown)
+    });
+    assert_eq!(error["revision"], before);
+    assert!(error["last_error"]["diagnostics"].as_str().unwrap().contains("missing-model"), "{error}");
+}
