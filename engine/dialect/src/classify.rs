@@ -45,7 +45,8 @@ const TELLING: &[(&str, Dialect)] =
     &[("anthropic-version", Dialect::Anthropic), ("x-goog-api-key", Dialect::Gemini)];
 
 /// Whose paths the root knows, in the order in which they are asked.
-const ROOT: [Dialect; 4] = [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere];
+const ROOT: [Dialect; 5] =
+    [Dialect::OpenAi, Dialect::Anthropic, Dialect::Gemini, Dialect::Cohere, Dialect::Bedrock];
 
 /// Which dialect and operation a method and a path (without its query) are for. Paths are compared as they are spelt:
 /// `//`, `..` and percent signs in the fixed part match nothing. Where two dialects share a path, a header of one decides.

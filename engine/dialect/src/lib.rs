@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod anthropic;
+mod bedrock;
 #[cfg(test)]
 mod carriage;
 mod carry;
@@ -14,8 +15,10 @@ mod collect;
 mod compose;
 pub mod echo;
 mod error;
+mod eventstream;
 mod fields;
 mod flaw;
+mod frames;
 pub mod fuzzing;
 mod gemini;
 mod openai;
@@ -23,6 +26,7 @@ mod piece;
 #[cfg(test)]
 mod repeats;
 mod scan;
+mod sequence;
 mod settings;
 mod sse;
 mod stream;
@@ -39,7 +43,7 @@ pub use writer::{Collector, StreamEncoder};
 use bytes::Bytes;
 use bytestring::ByteString;
 use carry::Loss;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use scan::{Flaw, What};
 use std::borrow::Cow;
 use std::time::Duration;
@@ -154,7 +158,7 @@ pub fn translate_reply(
     let raw = spoken(to.dialect)?.encode_reply(&reply, to.operation, identity);
     let mut out = Reply::new(reply.status, raw);
     out.headers = reply.headers;
-    out.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(JSON));
+    out.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     out.usage = reply.usage;
     out.model = reply.model;
     Ok(out)
@@ -257,6 +261,13 @@ pub fn stream_type(request: &Request) -> &'static str {
     wire(request.dialect).map_or(EVENT_STREAM, |wire| wire.stream_type(request))
 }
 
+/// Whether a provider's reply of this media type is a stream.
+pub fn is_stream(dialect: Dialect, media_type: &str) -> bool {
+    let want = wire(dialect).map_or(EVENT_STREAM, |wire| wire.frames_type());
+    let start = media_type.trim_start().get(..want.len());
+    start.is_some_and(|start| start.eq_ignore_ascii_case(want))
+}
+
 /// What a client is told of an error.
 #[derive(Clone, Copy, Debug)]
 pub struct ErrorBody<'a> {
@@ -293,6 +304,11 @@ pub fn error_body(dialect: Dialect, error: &ErrorBody<'_>) -> Bytes {
     wire(dialect).unwrap_or(&openai::OpenAi).error_body(error)
 }
 
+/// Headers that go with an error's body.
+pub fn error_headers(dialect: Dialect, error: &ErrorBody<'_>) -> Vec<(HeaderName, HeaderValue)> {
+    wire(dialect).map(|wire| wire.error_headers(error)).unwrap_or_default()
+}
+
 /// How long the answer to a request may become, as the client asks for it in its dialect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct MostOutput {
@@ -327,7 +343,7 @@ pub fn denial_reply(dialect: Dialect, operation: Operation, identity: &Identity,
     reply.usage = Some(Usage::default());
     let raw = wire(dialect).unwrap_or(&openai::OpenAi).encode_reply(&reply, operation, identity);
     let mut reply = Reply::new(200, raw);
-    reply.headers.insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static(JSON));
+    reply.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(JSON));
     // What was just written is read back without fail; if not, it stays unread.
     let _ = decode_reply(&mut reply, dialect, operation);
     reply

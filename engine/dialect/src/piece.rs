@@ -89,6 +89,22 @@ pub enum Piece {
     Done,
 }
 
+impl Piece {
+    /// The choice that it belongs to.
+    pub(crate) fn choice(&self) -> u32 {
+        match self {
+            Piece::Text { block, .. } => block.choice,
+            Piece::Call { choice, .. }
+            | Piece::Signature { choice, .. }
+            | Piece::Sealed { choice, .. }
+            | Piece::Citation { choice, .. }
+            | Piece::Other { choice, .. }
+            | Piece::Finish { choice, .. } => *choice,
+            Piece::Start { .. } | Piece::Usage(_) | Piece::Done => 0,
+        }
+    }
+}
+
 /// What names a reply that Weir writes, where nothing else does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {

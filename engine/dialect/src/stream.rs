@@ -1,11 +1,10 @@
 //! Streams of bytes to streams of events, reading only as much as the plan asks; from one dialect to another where they differ.
 
+use crate::frames::{FrameError, Frames};
 use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
-use crate::sse::{Sse, SseError, fields};
 use crate::wire::wire;
-use crate::{ProviderError, WireFormat, provider_error};
+use crate::{ProviderError, WireFormat, openai};
 use bytes::Bytes;
-use http::HeaderMap;
 use std::collections::VecDeque;
 use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation, Usage};
 
@@ -25,7 +24,7 @@ pub enum Level {
 #[derive(Debug)]
 pub struct StreamDecoder {
     from: Dialect,
-    sse: Sse,
+    frames: Frames,
     level: Level,
     is_done: bool,
     reader: Box<dyn ReadEvents>,
@@ -36,6 +35,8 @@ pub struct StreamDecoder {
 #[derive(Debug)]
 struct Translation {
     writer: Box<dyn WriteEvents>,
+    /// What the client's dialect has for a provider's comment.
+    keep_alive: Option<&'static [u8]>,
     pieces: Vec<Piece>,
     ready: VecDeque<Event>,
     has_finished: bool,
@@ -58,7 +59,7 @@ impl StreamDecoder {
         let wire = wire(dialect)?;
         Some(Self {
             from: dialect,
-            sse: Sse::new(wire.event_limit(operation)),
+            frames: wire.frames(operation),
             level,
             is_done: false,
             reader: wire.reader(operation),
@@ -71,6 +72,7 @@ impl StreamDecoder {
     pub fn translating(from: WireFormat, to: WireFormat, identity: Identity) -> Option<Self> {
         let translation = Translation {
             writer: wire(to.dialect)?.writer(to.operation, identity),
+            keep_alive: wire(to.dialect)?.keep_alive(),
             pieces: Vec::new(),
             ready: VecDeque::new(),
             has_finished: false,
@@ -84,7 +86,7 @@ impl StreamDecoder {
 
     /// Adds what arrived. Take all events out before the next chunk.
     pub fn push(&mut self, chunk: Bytes) {
-        self.sse.push(chunk);
+        self.frames.push(chunk);
     }
 
     /// The next event; none until more arrives.
@@ -99,7 +101,7 @@ impl StreamDecoder {
             if let Some(event) = self.translation.as_mut().and_then(|one| one.ready.pop_front()) {
                 return Ok(Some(self.seen(event)));
             }
-            let Some(raw) = self.sse.next_event().map_err(invalid)? else { return Ok(None) };
+            let Some(raw) = self.frames.next_event().map_err(invalid)? else { return Ok(None) };
             let event = self.reader.event(raw, self.level)?;
             match &mut self.translation {
                 None => return Ok(Some(self.seen(event))),
@@ -130,8 +132,7 @@ impl StreamDecoder {
 
     /// What an error event of this stream means.
     pub fn error(&self, event: &Event) -> ProviderError {
-        let data = fields(&event.raw).data.and_then(|range| event.raw.get(range)).unwrap_or_default();
-        provider_error(self.from, 200, &HeaderMap::new(), data)
+        wire(self.from).unwrap_or(&openai::OpenAi).stream_error(&event.raw)
     }
 
     /// Ends the stream: what is left of it, and whether it ended as it should. A translated stream whose provider said why it
@@ -140,9 +141,9 @@ impl StreamDecoder {
     /// # Errors
     /// As [`StreamDecoder::next_event`]. A stream that is merely cut is no error here but an unclean [`Ending`].
     pub fn finish(&mut self) -> Result<Ending, Fault> {
-        let raw = match self.sse.finish() {
+        let raw = match self.frames.finish() {
             Ok(raw) => raw,
-            Err(SseError::Cut) => return Ok(Ending { last: Vec::new(), is_clean: false }),
+            Err(FrameError::Cut) => return Ok(Ending { last: Vec::new(), is_clean: false }),
             Err(error) => return Err(invalid(error)),
         };
         let event = raw.map(|raw| self.reader.event(raw, self.level)).transpose()?;
@@ -173,7 +174,9 @@ impl Translation {
     /// Takes an event of the provider and writes what it says.
     fn take(&mut self, reader: &mut dyn ReadEvents, event: Event) -> Result<(), Fault> {
         match event.kind {
-            EventKind::KeepAlive => self.ready.push_back(Event::new(KEEP_ALIVE, EventKind::KeepAlive)),
+            EventKind::KeepAlive => {
+                self.ready.extend(self.keep_alive.map(|raw| Event::new(raw, EventKind::KeepAlive)));
+            }
             // What it means is asked of the provider's own bytes.
             EventKind::Error => self.ready.push_back(event),
             _ => {
@@ -204,9 +207,6 @@ impl Translation {
     }
 }
 
-/// A comment, which every reader of events passes over.
-const KEEP_ALIVE: &[u8] = b": keep-alive\n\n";
-
-fn invalid(error: SseError) -> Fault {
+fn invalid(error: FrameError) -> Fault {
     Fault::new(ErrorCode::UpstreamInvalid, "the provider's stream cannot be read").detail(error.to_string())
 }

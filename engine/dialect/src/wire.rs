@@ -1,13 +1,14 @@
 //! What each dialect brings: one implementation in each dialect's folder, picked here.
 
 use crate::carry::Loss;
+use crate::frames::Frames;
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
-use crate::sse::Sse;
+use crate::sse::{Sse, fields};
 use crate::{
-    EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, anthropic, cohere, gemini, openai,
-    percent_decoded,
+    EVENT_STREAM, ErrorBody, Identity, ProviderError, ReplySummary, anthropic, bedrock, cohere, gemini,
+    openai, percent_decoded,
 };
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -20,8 +21,9 @@ pub(crate) fn wire(dialect: Dialect) -> Option<&'static dyn Wire> {
         Dialect::OpenAi => &openai::OpenAi,
         Dialect::Anthropic => &anthropic::Anthropic,
         Dialect::Gemini => &gemini::Gemini,
+        Dialect::Bedrock => &bedrock::Bedrock,
         Dialect::Cohere => &cohere::Cohere,
-        Dialect::Bedrock | Dialect::Native => return None,
+        Dialect::Native => return None,
     })
 }
 
@@ -115,6 +117,27 @@ pub(crate) trait Wire: Sync {
         if operation == Operation::Response { Sse::LARGE_LIMIT } else { Sse::LIMIT }
     }
 
+    /// How a provider's stream is divided into events.
+    fn frames(&self, operation: Operation) -> Frames {
+        Frames::Sse(Sse::new(self.event_limit(operation)))
+    }
+
+    /// The media type of such a stream.
+    fn frames_type(&self) -> &'static str {
+        EVENT_STREAM
+    }
+
+    /// What keeps a client's connection alive in between, if its streams have such a thing.
+    fn keep_alive(&self) -> Option<&'static [u8]> {
+        Some(b": keep-alive\n\n")
+    }
+
+    /// What an error told inside a provider's stream means.
+    fn stream_error(&self, raw: &[u8]) -> ProviderError {
+        let data = fields(raw).data.and_then(|range| raw.get(range)).unwrap_or_default();
+        self.provider_error(200, &HeaderMap::new(), data)
+    }
+
     /// The media type of the stream that a client asks for.
     fn stream_type(&self, _request: &Request) -> &'static str {
         EVENT_STREAM
@@ -128,6 +151,11 @@ pub(crate) trait Wire: Sync {
 
     /// An error's body for a client.
     fn error_body(&self, error: &ErrorBody<'_>) -> Bytes;
+
+    /// Headers that go with it.
+    fn error_headers(&self, _error: &ErrorBody<'_>) -> Vec<(HeaderName, HeaderValue)> {
+        Vec::new()
+    }
 
     /// What a provider's error reply means; the status 200 is that of an error told inside a stream.
     fn provider_error(&self, status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError;

@@ -107,7 +107,8 @@ async fn stream(
     let mut headers = up.run().map(|run| reply_headers(&provider_headers, &run.x, plan)).unwrap_or_default();
     let media_type =
         up.run().map_or(weir_dialect::EVENT_STREAM, |run| weir_dialect::stream_type(&run.x.request));
-    if media_type != weir_dialect::EVENT_STREAM {
+    let told = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    if !told.is_some_and(|told| told.starts_with(media_type)) {
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
     }
     match up.first().await {

@@ -20,9 +20,11 @@ pub fn refuse(gateway: &Gateway, plan: &Plan, request: &Request, fault: &Fault) 
 
 /// The reply for a fault.
 fn failed(plan: &Plan, request: &Request, fault: &Fault) -> Response {
-    let body = weir_dialect::error_body(request.dialect, &ErrorBody::of_fault(fault, &request.id));
+    let error = ErrorBody::of_fault(fault, &request.id);
+    let body = weir_dialect::error_body(request.dialect, &error);
     let mut headers = HeaderMap::with_capacity(6);
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(weir_dialect::JSON));
+    headers.extend(weir_dialect::error_headers(request.dialect, &error));
     identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);
     retry_after(&mut headers, fault.retry_after);
@@ -32,6 +34,7 @@ fn failed(plan: &Plan, request: &Request, fault: &Fault) -> Response {
 /// The reply for a refusal in a pipeline.
 pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response {
     let request = &x.request;
+    let mut headers = HeaderMap::with_capacity(6);
     let (status, content_type, body, after) = match refusal {
         Refusal::Failed(fault) => return failed(plan, request, fault),
         Refusal::Denied(denial) if is_spoken(denial, request.operation) => {
@@ -44,11 +47,12 @@ pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response
             }
         }
         Refusal::Denied(denial) => {
-            let body = weir_dialect::error_body(request.dialect, &error_of(denial, &request.id));
+            let error = error_of(denial, &request.id);
+            let body = weir_dialect::error_body(request.dialect, &error);
+            headers.extend(weir_dialect::error_headers(request.dialect, &error));
             (denial.status, weir_dialect::JSON, body, denial.retry_after)
         }
     };
-    let mut headers = HeaderMap::with_capacity(6);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);

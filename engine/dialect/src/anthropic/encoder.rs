@@ -7,9 +7,9 @@ use crate::ErrorBody;
 use crate::compose::{Object, write_object};
 use crate::piece::{Identity, Piece, WriteEvents};
 use crate::scan::place;
+use crate::sequence::Sequence;
 use bytes::Bytes;
 use bytestring::ByteString;
-use std::collections::VecDeque;
 use std::ops::Range;
 use weir_message::{Block, BlockKind, Delta, Event, EventKind, Finish, Text, TextForm, Usage};
 
@@ -28,10 +28,7 @@ pub(crate) struct Encoder {
     open: Option<(Option<Block>, u32)>,
     /// The number of the next block.
     next: u32,
-    /// How far the arguments of the call under way are complete.
-    arguments: Depth,
-    /// What waits until the call under way is complete: some providers mix the pieces of several calls.
-    waiting: VecDeque<Piece>,
+    sequence: Sequence,
     has_calls: bool,
     /// What the model says as it declines: told at the end.
     refusal: String,
@@ -50,8 +47,7 @@ impl Encoder {
             has_begun: false,
             open: None,
             next: 0,
-            arguments: Depth::default(),
-            waiting: VecDeque::new(),
+            sequence: Sequence::default(),
             has_calls: false,
             refusal: String::new(),
             why: None,
@@ -137,33 +133,6 @@ impl Encoder {
         out.push(written);
     }
 
-    /// Whether a piece must wait for the call under way.
-    fn waits(&self, piece: &Piece) -> bool {
-        let Some((Some(open), _)) = self.open else { return false };
-        if open.kind != BlockKind::Arguments || self.arguments.is_complete() {
-            return false;
-        }
-        match piece {
-            Piece::Text { block, .. } => *block != open,
-            Piece::Call { .. }
-            | Piece::Signature { .. }
-            | Piece::Sealed { .. }
-            | Piece::Citation { .. }
-            | Piece::Other { .. } => true,
-            Piece::Start { .. } | Piece::Finish { .. } | Piece::Usage(_) | Piece::Done => false,
-        }
-    }
-
-    /// Writes what waits, as far as it need not wait on.
-    fn go_on(&mut self, out: &mut Vec<Event>) {
-        loop {
-            // A piece of the call under way may stand behind one of another's.
-            let Some(at) = self.waiting.iter().position(|piece| !self.waits(piece)) else { return };
-            let Some(piece) = self.waiting.remove(at) else { return };
-            self.put(piece, out);
-        }
-    }
-
     /// Writes a piece whose turn it is.
     fn put(&mut self, piece: Piece, out: &mut Vec<Event>) {
         match piece {
@@ -178,7 +147,6 @@ impl Encoder {
                     return;
                 }
                 self.has_calls = true;
-                self.arguments = Depth::default();
                 let id = call_id(&id, &self.identity, self.next as usize);
                 self.start(Some(block), out, |o| {
                     o.string("type", "tool_use").string("id", &id).string("name", &name);
@@ -188,12 +156,9 @@ impl Encoder {
             Piece::Text { block, text } if block.kind == BlockKind::Refusal => self.refusal.push_str(&text),
             Piece::Text { block, text } => {
                 let is_open = matches!(self.open, Some((Some(open), _)) if open == block);
-                if block.kind == BlockKind::Arguments {
-                    // Arguments of no call have no place.
-                    if !is_open {
-                        return;
-                    }
-                    self.arguments.read(&text);
+                // Arguments of no call have no place.
+                if block.kind == BlockKind::Arguments && !is_open {
+                    return;
                 }
                 self.text(block, &text, out);
             }
@@ -290,22 +255,13 @@ impl WriteEvents for Encoder {
 
     fn write(&mut self, piece: Piece, out: &mut Vec<Event>) {
         // There is one answer.
-        if choice(&piece) > 0 {
+        if piece.choice() > 0 {
             return;
         }
-        if self.waits(&piece) {
-            self.waiting.push_back(piece);
-            return;
+        self.sequence.push(piece);
+        while let Some(piece) = self.sequence.next() {
+            self.put(piece, out);
         }
-        if matches!(piece, Piece::Finish { .. } | Piece::Done) {
-            // No more comes to the call under way.
-            while !self.waiting.is_empty() {
-                self.arguments = Depth::complete();
-                self.go_on(out);
-            }
-        }
-        self.put(piece, out);
-        self.go_on(out);
     }
 
     fn error(&self, error: &ErrorBody<'_>) -> Event {
@@ -313,20 +269,6 @@ impl WriteEvents for Encoder {
         raw.extend_from_slice(&error_body(error));
         raw.extend_from_slice(b"\n\n");
         Event::new(raw, EventKind::Error)
-    }
-}
-
-/// The choice that a piece belongs to.
-fn choice(piece: &Piece) -> u32 {
-    match piece {
-        Piece::Text { block, .. } => block.choice,
-        Piece::Call { choice, .. }
-        | Piece::Signature { choice, .. }
-        | Piece::Sealed { choice, .. }
-        | Piece::Citation { choice, .. }
-        | Piece::Other { choice, .. }
-        | Piece::Finish { choice, .. } => *choice,
-        Piece::Start { .. } | Piece::Usage(_) | Piece::Done => 0,
     }
 }
 
@@ -354,40 +296,4 @@ fn grown(number: u32, build: impl FnOnce(&mut Object<'_>)) -> Event {
 fn delta(block: Block, text: &str, at: Range<usize>) -> Option<Delta> {
     let form = if block.kind == BlockKind::Arguments { TextForm::Json } else { TextForm::Plain };
     (!text.is_empty()).then(|| Delta { block, text: Text::at(text.into(), place(at), form) })
-}
-
-/// How deep a JSON text stands that comes in pieces.
-#[derive(Debug, Default)]
-struct Depth {
-    depth: u32,
-    has_begun: bool,
-    in_string: bool,
-    is_escaped: bool,
-}
-
-impl Depth {
-    fn complete() -> Self {
-        Self { has_begun: true, ..Self::default() }
-    }
-
-    fn is_complete(&self) -> bool {
-        self.has_begun && self.depth == 0
-    }
-
-    fn read(&mut self, piece: &str) {
-        for byte in piece.bytes() {
-            match byte {
-                _ if std::mem::take(&mut self.is_escaped) => {}
-                b'\\' if self.in_string => self.is_escaped = true,
-                b'"' => self.in_string = !self.in_string,
-                _ if self.in_string => {}
-                b'{' | b'[' => {
-                    self.has_begun = true;
-                    self.depth += 1;
-                }
-                b'}' | b']' => self.depth = self.depth.saturating_sub(1),
-                _ => {}
-            }
-        }
-    }
 }

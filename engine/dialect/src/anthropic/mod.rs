@@ -3,19 +3,19 @@
 //! Where a model has no native form of an answer by a schema, the answer is the input of a tool that it is made to call; see
 //! [`request`]. Temperatures above 1, which the API does not have, are sent as 1 and told as a dropped hint.
 
-mod abilities;
+pub(crate) mod abilities;
 mod blocks;
 mod decode;
 mod encode;
 mod encoder;
 mod reply;
-mod request;
+pub(crate) mod request;
 mod schema;
 mod stream;
 #[cfg(test)]
 mod tests;
-mod turns;
-mod wishes;
+pub(crate) mod turns;
+pub(crate) mod wishes;
 
 use crate::carry::Loss;
 use crate::compose::object;
@@ -30,7 +30,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method};
 use weir_message::{Fault, Operation, Reply, Request};
 
 /// The tool that takes an answer in a form, where a model has no other way to give one.
-const ANSWER: &str = "weir_answer";
+pub(crate) const ANSWER: &str = "weir_answer";
 
 /// The version of the API that is asked for where the client asks for none.
 const VERSION: &str = "2023-06-01";

@@ -49,21 +49,21 @@ pub(crate) fn encode(
 }
 
 /// The tools and how they are used, an answer in a form included.
-struct Tools<'a> {
+pub(crate) struct Tools<'a> {
     abilities: Abilities,
-    own: &'a [Tool],
+    pub(crate) own: &'a [Tool],
     /// Tools of earlier turns that are not offered now: the API wants to know them.
-    earlier: Vec<&'a str>,
+    pub(crate) earlier: Vec<&'a str>,
     /// The tool that takes an answer in a form: its description and schema.
-    answer: Option<(String, ByteString)>,
+    pub(crate) answer: Option<(String, ByteString)>,
     /// The schema of an answer where the model takes one.
-    native: Option<String>,
-    choice: Option<ToolChoice>,
-    one_at_a_time: bool,
+    pub(crate) native: Option<String>,
+    pub(crate) choice: Option<ToolChoice>,
+    pub(crate) one_at_a_time: bool,
 }
 
 impl<'a> Tools<'a> {
-    fn of(chat: &'a Chat, settings: &Settings, abilities: Abilities, loss: &mut Loss) -> Self {
+    pub(crate) fn of(chat: &'a Chat, settings: &Settings, abilities: Abilities, loss: &mut Loss) -> Self {
         let mut out = Self {
             abilities,
             own: &chat.tools,
@@ -193,7 +193,7 @@ fn earlier(chat: &Chat) -> Vec<&str> {
 }
 
 /// The schema if it is one of objects; one that does not say of what is.
-fn of_object(schema: &ByteString) -> Option<ByteString> {
+pub(crate) fn of_object(schema: &ByteString) -> Option<ByteString> {
     let mut kind = None;
     let mut scan = Scan::all(schema).ok()?;
     let inside = scan.object(&["type"], |scan, name, _| {
@@ -214,14 +214,14 @@ fn of_object(schema: &ByteString) -> Option<ByteString> {
 
 /// How the model is asked to think.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Thought {
-    kind: Option<&'static str>,
-    budget: Option<u64>,
-    effort: Option<&'static str>,
+pub(crate) struct Thought {
+    pub(crate) kind: Option<&'static str>,
+    pub(crate) budget: Option<u64>,
+    pub(crate) effort: Option<&'static str>,
 }
 
 impl Thought {
-    fn of(
+    pub(crate) fn of(
         settings: &Settings,
         abilities: Abilities,
         tools: &Tools<'_>,
@@ -276,11 +276,11 @@ impl Thought {
         Self { kind: Some("enabled"), budget: Some(budget.clamp(LEAST_BUDGET, room)), effort: None }
     }
 
-    fn thinks(&self) -> bool {
+    pub(crate) fn thinks(&self) -> bool {
         matches!(self.kind, Some("enabled" | "adaptive"))
     }
 
-    fn write(&self, o: &mut Object<'_>, schema: Option<&str>) {
+    pub(crate) fn write(&self, o: &mut Object<'_>, schema: Option<&str>) {
         if let Some(kind) = self.kind {
             o.object("thinking", |o| {
                 o.string("type", kind).number_if("budget_tokens", self.budget);

@@ -15,20 +15,20 @@ use weir_message::{
 
 /// The conversation as it is sent.
 pub(crate) struct Turns<'a> {
-    system: Vec<&'a Part>,
-    turns: Vec<Turn<'a>>,
+    pub(crate) system: Vec<&'a Part>,
+    pub(crate) turns: Vec<Turn<'a>>,
 }
 
 /// Consecutive turns of one role are one.
-struct Turn<'a> {
-    role: &'static str,
-    blocks: Vec<Block<'a>>,
+pub(crate) struct Turn<'a> {
+    pub(crate) role: &'static str,
+    pub(crate) blocks: Vec<Block<'a>>,
 }
 
 /// A part, with the id of the call that it makes or answers.
-struct Block<'a> {
-    part: &'a Part,
-    id: String,
+pub(crate) struct Block<'a> {
+    pub(crate) part: &'a Part,
+    pub(crate) id: String,
 }
 
 impl<'a> Turns<'a> {

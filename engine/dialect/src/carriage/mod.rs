@@ -76,7 +76,7 @@ fn page() -> String {
          out; `x-weir-dropped` names it. *refused*: the answer may mean something else without it, so the target is ruled out \
          (`unsupported`), unless its provider says `unsupported: drop`. *–*: the dialect that sends has no word for it. *no \
          place*: the client's dialect has no word for it.\n\n\
-         Between equal dialects the bytes pass as they are.\n\n\
+         Between equal dialects the bytes pass as they are. Bedrock takes what the model behind it takes: here Claude Sonnet 4.5.\n\n\
          ## Requests, from the client's dialect to the provider's\n\n",
     );
     table("feature", &requests::names(), requests::fate, &mut out);

@@ -29,7 +29,7 @@ pub(super) fn names() -> Vec<&'static str> {
 pub(super) fn fate(n: usize, from: Dialect, to: Dialect) -> Fate {
     let feature = &FEATURES[n];
     let Some(request) = written(feature, from) else { return Fate::Unsaid };
-    let out = outgoing(&request, WireFormat { dialect: to, operation: Operation::Chat }, "m", false)
+    let out = outgoing(&request, WireFormat { dialect: to, operation: Operation::Chat }, model(to), false)
         .unwrap_or_else(|fault| panic!("{} {from} → {to}: {fault:?}", feature.name));
     let arrived = read(to, &out.body);
     let settings = wire(to).unwrap().settings(&arrived).unwrap();
@@ -43,6 +43,11 @@ pub(super) fn fate(n: usize, from: Dialect, to: Dialect) -> Fate {
     }
 }
 
+/// The model asked. Bedrock takes what the model behind it takes.
+fn model(dialect: Dialect) -> &'static str {
+    if dialect == Dialect::Bedrock { "anthropic.claude-sonnet-4-5-20250929-v1:0" } else { "m" }
+}
+
 /// A request with the feature in a client's dialect; `None` if the dialect has no word for it.
 fn written(feature: &Feature, dialect: Dialect) -> Option<Request> {
     let mut chat = Chat { messages: vec![turn(Role::User, vec![words("hello")])], ..Chat::default() };
@@ -51,7 +56,7 @@ fn written(feature: &Feature, dialect: Dialect) -> Option<Request> {
     let mut neutral = Request::new("r", dialect, Operation::Chat, "");
     neutral.body = Body::Chat(chat);
     let mut loss = Loss::default();
-    let bytes = wire(dialect)?.encode(&neutral, &settings, "m", &mut loss).ok()?;
+    let bytes = wire(dialect)?.encode(&neutral, &settings, model(dialect), &mut loss).ok()?;
     if !loss.list().is_empty() {
         return None;
     }

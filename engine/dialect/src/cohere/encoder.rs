@@ -6,6 +6,7 @@ use crate::ErrorBody;
 use crate::compose::{Object, write_object};
 use crate::piece::{Identity, Piece, WriteEvents};
 use crate::scan::place;
+use crate::sequence::Sequence;
 use crate::sse::fields;
 use bytes::Bytes;
 use std::ops::Range;
@@ -23,6 +24,7 @@ pub(crate) struct Encoder {
     contents: u32,
     /// The tool calls by the index of their block: Cohere numbers the calls alone.
     calls: Vec<u32>,
+    sequence: Sequence,
     citations: u32,
     /// The words of the content block under way, for its citations.
     said: String,
@@ -47,6 +49,7 @@ impl Encoder {
             open: None,
             contents: 0,
             calls: Vec::new(),
+            sequence: Sequence::default(),
             citations: 0,
             said: String::new(),
             finish: None,
@@ -199,6 +202,24 @@ impl WriteEvents for Encoder {
     }
 
     fn write(&mut self, piece: Piece, out: &mut Vec<Event>) {
+        self.sequence.push(piece);
+        while let Some(piece) = self.sequence.next() {
+            self.put(piece, out);
+        }
+    }
+
+    fn error(&self, error: &ErrorBody<'_>) -> Event {
+        event("message-end", EventKind::Error, |o| {
+            o.string("id", error.request_id).object("delta", |o| {
+                o.string("finish_reason", "ERROR").string("error", error.message).string("code", error.code);
+            });
+        })
+    }
+}
+
+impl Encoder {
+    /// Writes a piece whose turn it is.
+    fn put(&mut self, piece: Piece, out: &mut Vec<Event>) {
         match piece {
             // A reply has one choice here.
             Piece::Text { block: Block { choice: 1.., .. }, .. }
@@ -260,14 +281,6 @@ impl WriteEvents for Encoder {
                 }
             }
         }
-    }
-
-    fn error(&self, error: &ErrorBody<'_>) -> Event {
-        event("message-end", EventKind::Error, |o| {
-            o.string("id", error.request_id).object("delta", |o| {
-                o.string("finish_reason", "ERROR").string("error", error.message).string("code", error.code);
-            });
-        })
     }
 }
 

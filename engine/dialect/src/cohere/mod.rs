@@ -97,6 +97,10 @@ impl Wire for Cohere {
         encode::reply(reply, operation, identity)
     }
 
+    fn always_tells_usage(&self) -> bool {
+        true
+    }
+
     fn reader(&self, _operation: Operation) -> Box<dyn ReadEvents> {
         Box::new(stream::Reader)
     }

@@ -7,8 +7,8 @@ use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::{HeaderMap, header};
-use weir_dialect::{EVENT_STREAM, Level, StreamDecoder, WireFormat};
-use weir_message::{Cause, EventKind, Reply};
+use weir_dialect::{Level, StreamDecoder, WireFormat};
+use weir_message::{Cause, Dialect, EventKind, Reply};
 
 /// The largest whole reply taken from a provider, in bytes.
 pub(super) const REPLY_LIMIT: u64 = 64 << 20;
@@ -46,7 +46,7 @@ impl Run {
             let detail = format!("{} answered {}", target.provider.name, answer.status);
             return Err(Failure::of(Cause::Invalid, detail));
         }
-        let is_stream = is_event_stream(&answer.headers);
+        let is_stream = is_stream(format.dialect, &answer.headers);
         if is_stream && !streams(&self.x.request) {
             let detail = format!("{} streamed a reply that was not to be", target.provider.name);
             return Err(Failure::of(Cause::Invalid, detail));
@@ -123,11 +123,9 @@ impl Run {
     }
 }
 
-fn is_event_stream(headers: &HeaderMap) -> bool {
-    let value =
-        headers.get(header::CONTENT_TYPE).map_or(&b""[..], |value| value.as_bytes().trim_ascii_start());
-    let start = value.get(..EVENT_STREAM.len());
-    start.is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM.as_bytes()))
+fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
+    weir_dialect::is_stream(dialect, value)
 }
 
 /// At most `limit` bytes of the body; what fails on the way is left out.

@@ -17,11 +17,8 @@ use pingora::upstreams::peer::HttpPeer;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
-use weir_message::Cause;
+use weir_message::{Cause, Dialect};
 use weir_pipeline::{Access, Answer, AuthScheme, Call, CallError, Clock, Endpoint};
-
-/// The media type of streams without an end that can be bounded.
-const EVENT_STREAM: &[u8] = b"text/event-stream";
 
 /// Attempts over HTTP and the connections they share.
 pub(crate) struct Http {
@@ -179,7 +176,7 @@ fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallErro
         return Err(CallError::new(Cause::Invalid, "the provider changed the protocol unasked"));
     }
     let mut headers = end_to_end(&head.headers);
-    let limit = (!is_stream(&headers)).then_some(call.body_limit);
+    let limit = (!is_stream(call.provider.dialect, &headers)).then_some(call.body_limit);
     // An error is read here whatever the stages read.
     let decode = call.decode || !(200..300).contains(&status);
     let decoder = if decode { decoder(&mut headers, limit, call.body_limit)? } else { None };
@@ -192,11 +189,10 @@ fn answer(line: Line, call: &Call, deadline: Instant) -> Result<Answer, CallErro
     Ok(Answer { status, headers, body: Box::pin(body) })
 }
 
-fn is_stream(headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(|value| {
-        let value = value.as_bytes();
-        value.get(..EVENT_STREAM.len()).is_some_and(|start| start.eq_ignore_ascii_case(EVENT_STREAM))
-    })
+/// Whether what comes is a stream, whose length has no bound.
+fn is_stream(dialect: Dialect, headers: &HeaderMap) -> bool {
+    let value = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    value.is_some_and(|value| weir_dialect::is_stream(dialect, value))
 }
 
 /// What decompresses the body, if it is compressed; the headers then say no more that it is.
