@@ -1,5 +1,6 @@
 //! What a client makes of the bytes it gets.
 
+use crate::frames;
 use bytes::Bytes;
 use http::{HeaderMap, header};
 use serde_json::Value;
@@ -22,7 +23,7 @@ pub(crate) fn received(
         Client { status, headers, body: String::from_utf8_lossy(body).into_owned(), ..Client::default() };
     let content_type =
         client.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or("");
-    let reply = if content_type.starts_with("text/event-stream") {
+    let reply = if weir_dialect::is_stream(dialect, content_type) {
         stream(&mut client, body, dialect, operation)
     } else {
         whole(&mut client, body, dialect, operation)
@@ -80,9 +81,12 @@ fn stream(client: &mut Client, body: &Bytes, dialect: Dialect, operation: Operat
 }
 
 fn take(client: &mut Client, collector: &mut Option<Collector>, event: &Event) {
-    if let Some(data) = data(&event.raw) {
-        client.events.push(data);
+    // An event of AWS's is framed in bytes that are no text.
+    let framed = frames::payloads(&event.raw);
+    if framed.is_empty() {
+        client.events.extend(data(&event.raw));
     }
+    client.events.extend(framed);
     if event.kind == EventKind::Error {
         client.error = client.events.last().and_then(|data| error(data.as_bytes()));
     }
@@ -108,7 +112,8 @@ fn data(raw: &[u8]) -> Option<String> {
 
 fn error(body: &[u8]) -> Option<ClientError> {
     let json: Value = serde_json::from_slice(body).ok()?;
-    let error = json.get("error")?;
+    // AWS's has no object around it.
+    let error = json.get("error").or_else(|| json.get("code").map(|_| &json))?;
     let field = |name: &str| error.get(name).and_then(Value::as_str).unwrap_or("").to_owned();
     // Where the client's dialect has a place for the stable code.
     let code = error.pointer("/details/error_code").and_then(Value::as_str).map(str::to_owned);

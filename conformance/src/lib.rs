@@ -11,6 +11,7 @@ mod clock;
 mod counts;
 mod coverage;
 mod explain;
+mod frames;
 pub mod harness;
 pub mod http;
 mod outcome;

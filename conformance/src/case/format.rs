@@ -165,6 +165,10 @@ pub struct OtherPiece {
     pub raw: Option<String>,
     /// A comment that keeps the connection alive.
     pub comment: Option<String>,
+    /// A frame of AWS's event streams by its name (`contentBlockDelta`, `throttlingException`), around `data`.
+    pub frame: Option<String>,
+    /// The payload of `frame`, sent as JSON.
+    pub data: Option<Value>,
 }
 
 /// A tool call of the model.

@@ -1,5 +1,6 @@
 //! A client of raw bytes: it sends what no HTTP library would and reads what comes, piece by piece.
 
+use crate::frames;
 use serde_json::Value;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
@@ -64,9 +65,11 @@ impl Reply {
         serde_json::from_slice(&self.body).unwrap_or(Value::Null)
     }
 
-    /// `error.code` of the body; empty if there is none.
+    /// `error.code` of the body, or `code` where the error is all of it; empty if there is none.
     pub fn code(&self) -> String {
-        self.json().pointer("/error/code").and_then(Value::as_str).unwrap_or("").to_owned()
+        let body = self.json();
+        let code = body.pointer("/error/code").or_else(|| body.get("code"));
+        code.and_then(Value::as_str).unwrap_or("").to_owned()
     }
 
     /// The words of the first choice.
@@ -76,6 +79,9 @@ impl Reply {
 
     /// The data of each event.
     pub fn events(&self) -> Vec<String> {
+        if self.header("content-type").is_some_and(|value| value.starts_with(frames::MEDIA_TYPE)) {
+            return frames::payloads(&self.body);
+        }
         self.text()
             .replace("\r\n", "\n")
             .split("\n\n")

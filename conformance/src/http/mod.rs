@@ -76,7 +76,7 @@ fn unfit(case: &Case) -> Option<String> {
                 }
                 Some(FaultSpec::Cut) | None => {}
             }
-            waits += entry.delay.map(Into::into).unwrap_or_default();
+            waits += entry.delay.map(|delay| delay.0).unwrap_or_default();
         }
     }
     (waits > LONGEST).then(|| format!("waits {} s", waits.as_secs_f64()))

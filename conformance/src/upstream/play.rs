@@ -1,10 +1,14 @@
 //! A scripted answer as a provider would send it: in OpenAI's dialect, from where it is carried into others.
 
 use super::Act;
-use super::translate::{is_raw, translated};
-use crate::case::{EntrySpec, FaultSpec, MirrorSpec, PieceSpec};
+use super::translate::{is_raw, stream_type, translated};
+use crate::case::{EntrySpec, FaultSpec, MirrorSpec, OtherPiece, PieceSpec};
+use crate::frames::frame;
+use bytes::Bytes;
+use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use weir_message::{Dialect, Operation};
+use weir_dialect::Route;
+use weir_message::{Dialect, Operation, Request};
 
 /// What the request says that the answer depends on.
 #[derive(Clone, Debug, Default)]
@@ -31,28 +35,49 @@ impl Got {
     /// Reads what matters from a path and a body.
     pub fn read(path: &str, body: &[u8]) -> Self {
         let json: Value = serde_json::from_slice(body).unwrap_or(Value::Null);
-        let dialect = path.ends_with("/v1/messages").then_some(Dialect::Anthropic);
+        if let Some(route) = foreign(path) {
+            return Self::of_another(route, path, body);
+        }
         let operation = [
-            ("/v1/messages", Operation::Chat),
             ("/chat/completions", Operation::Chat),
             ("/completions", Operation::Completion),
             ("/embeddings", Operation::Embedding),
         ];
         Self {
             operation: operation.iter().find(|(end, _)| path.ends_with(end)).map(|(_, operation)| *operation),
-            dialect,
+            dialect: None,
             model: json.get("model").and_then(Value::as_str).unwrap_or("").to_owned(),
             stream: json.get("stream") == Some(&Value::Bool(true)),
-            include_usage: dialect.is_some()
-                || json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
-            system: match json.get("system").and_then(Value::as_str) {
-                Some(system) => system.to_owned(),
-                None => turn(&json, "system", false),
-            },
+            include_usage: json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
+            system: turn(&json, "system", false),
             user: turn(&json, "user", true),
             inputs: json.get("input").map_or(0, |input| input.as_array().map_or(1, Vec::len)),
         }
     }
+
+    /// The same of a request to a provider of another dialect than OpenAI's.
+    fn of_another(route: Route, path: &str, body: &[u8]) -> Self {
+        let mut request = Request::new("scripted", route.dialect, route.operation, path.to_owned());
+        request.raw = Bytes::copy_from_slice(body);
+        // What cannot be read says nothing that the answer depends on.
+        let _ = weir_dialect::decode(&mut request);
+        Self {
+            operation: Some(route.operation),
+            dialect: Some(route.dialect),
+            model: request.model().to_owned(),
+            stream: route.stream || request.head.stream,
+            include_usage: true,
+            system: request.system(),
+            user: request.text(),
+            inputs: 0,
+        }
+    }
+}
+
+/// What a path asks in another dialect than OpenAI's.
+fn foreign(path: &str) -> Option<Route> {
+    let route = weir_dialect::classify(&Method::POST, path, &HeaderMap::new()).ok()?;
+    (route.dialect != Dialect::OpenAi).then_some(route)
 }
 
 /// The words of the first or last turn of a role.
@@ -89,7 +114,7 @@ pub fn play(entry: &EntrySpec, got: &Got, n: usize) -> Vec<Act> {
         && matches!(got.operation, Some(Operation::Chat | Operation::Completion) | None)
         && (got.stream || entry.events.is_some());
     match got.dialect {
-        Some(_) if streams && is_raw(entry) => raw_stream(entry, status, &mut acts),
+        Some(dialect) if streams && is_raw(entry) => raw_stream(entry, status, dialect, &mut acts),
         _ if streams => stream(entry, got, n, status, &mut acts),
         _ => whole(entry, got, n, status, &mut acts),
     }
@@ -223,16 +248,24 @@ fn reply(entry: &EntrySpec, got: &Got, n: usize) -> Value {
 }
 
 /// A stream in a script's own bytes.
-fn raw_stream(entry: &EntrySpec, status: u16, acts: &mut Vec<Act>) {
-    acts.push(head(entry, status, "text/event-stream"));
+fn raw_stream(entry: &EntrySpec, status: u16, dialect: Dialect, acts: &mut Vec<Act>) {
+    acts.push(head(entry, status, stream_type(dialect)));
     for piece in entry.events.iter().flatten() {
         if let PieceSpec::Other(other) = piece {
-            acts.extend(other.delay.map(|delay| Act::Wait(millis(delay.0))));
-            acts.extend(other.comment.as_ref().map(|comment| Act::Data(format!(": {comment}\n\n"))));
-            acts.extend(other.raw.clone().map(Act::Data));
+            acts.extend(wordless(other));
         }
     }
     acts.push(ending(entry));
+}
+
+/// A piece that is no text.
+fn wordless(piece: &OtherPiece) -> impl Iterator<Item = Act> {
+    let wait = piece.delay.map(|delay| Act::Wait(millis(delay.0)));
+    let comment = piece.comment.as_ref().map(|comment| Act::Data(format!(": {comment}\n\n")));
+    let raw = piece.raw.clone().map(Act::Data);
+    let data = || piece.data.as_ref().unwrap_or(&Value::Null);
+    let frame = piece.frame.as_ref().map(|name| Act::Binary(frame(name, data())));
+    [wait, comment, raw, frame].into_iter().flatten()
 }
 
 fn stream(entry: &EntrySpec, got: &Got, n: usize, status: u16, acts: &mut Vec<Act>) {
@@ -273,17 +306,7 @@ fn stream(entry: &EntrySpec, got: &Got, n: usize, status: u16, acts: &mut Vec<Ac
             for piece in pieces {
                 match piece {
                     PieceSpec::Text(text) => acts.push(content(text)),
-                    PieceSpec::Other(other) => {
-                        if let Some(delay) = other.delay {
-                            acts.push(Act::Wait(millis(delay.0)));
-                        }
-                        if let Some(comment) = &other.comment {
-                            acts.push(Act::Data(format!(": {comment}\n\n")));
-                        }
-                        if let Some(raw) = &other.raw {
-                            acts.push(Act::Data(raw.clone()));
-                        }
-                    }
+                    PieceSpec::Other(other) => acts.extend(wordless(other)),
                 }
             }
         }

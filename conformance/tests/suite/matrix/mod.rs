@@ -177,7 +177,8 @@ fn judge(
         }
         Proof::RefusesReply(text) => {
             check(!all.contains(text), "the client saw it", reply)?;
-            check(reply.status() >= 400 || reply.text().contains("\"error\""), "no error", reply)?;
+            let fails = ["\"error\"", ":exception-type"].iter().any(|sign| reply.text().contains(sign));
+            check(reply.status() >= 400 || fails, "no error", reply)?;
             check(!reply.text().contains("[DONE]"), "a clean end", reply)
         }
         Proof::EditsReply(gone, there) => {

@@ -5,7 +5,7 @@ use crate::packed::Coding;
 use serde_json::{Value, json};
 use weir_conformance::harness::{Reply, entry};
 use weir_conformance::upstream::Reaction;
-use weir_message::Operation;
+use weir_message::{Dialect, Operation};
 
 /// One path: where its parts differ from the plainest one.
 #[derive(Clone, Copy, Debug)]
@@ -17,6 +17,10 @@ pub(crate) struct Path {
     pub(crate) meets: Meets,
     pub(crate) goes: Goes,
     pub(crate) place: Place,
+    /// The client's dialect.
+    pub(crate) client: Dialect,
+    /// The providers'.
+    pub(crate) provider: Dialect,
 }
 
 /// What the client asks for.
@@ -90,8 +94,17 @@ const PLAIN: Path = Path {
     meets: Meets::Answer,
     goes: Goes::One,
     place: Place::Pipeline,
+    client: Dialect::OpenAi,
+    provider: Dialect::OpenAi,
 };
 const STREAM: Path = Path { name: "stream", streams: true, ..PLAIN };
+
+/// From a client of AWS's SDK; to a Bedrock; both.
+const FROM_AWS: Path = Path { client: Dialect::Bedrock, ..PLAIN };
+const FROM_AWS_STREAM: Path = Path { client: Dialect::Bedrock, ..STREAM };
+const TO_AWS: Path = Path { provider: Dialect::Bedrock, ..PLAIN };
+const TO_AWS_STREAM: Path = Path { provider: Dialect::Bedrock, ..STREAM };
+const AWS_STREAM: Path = Path { client: Dialect::Bedrock, ..TO_AWS_STREAM };
 
 pub(crate) const PATHS: &[Path] = &[
     PLAIN,
@@ -148,6 +161,21 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "frame, fallen back", place: Place::Frame, meets: Meets::Fallback, ..PLAIN },
     Path { name: "frame, error body", place: Place::Frame, meets: Meets::ErrorBody, ..PLAIN },
     Path { name: "frame, error event", place: Place::Frame, meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "Bedrock client", ..FROM_AWS },
+    Path { name: "Bedrock client, a stream", ..FROM_AWS_STREAM },
+    Path { name: "Bedrock client, split stream", meets: Meets::Split, ..FROM_AWS_STREAM },
+    Path { name: "Bedrock client, replayed stream", meets: Meets::Hit, ..FROM_AWS_STREAM },
+    Path { name: "Bedrock client, error event", meets: Meets::ErrorEvent, ..FROM_AWS_STREAM },
+    Path { name: "Bedrock client, streamed tool call", asks: Asks::Tool, ..FROM_AWS_STREAM },
+    Path { name: "Bedrock provider", ..TO_AWS },
+    Path { name: "Bedrock provider, a stream", ..TO_AWS_STREAM },
+    Path { name: "Bedrock provider, split stream", meets: Meets::Split, ..TO_AWS_STREAM },
+    Path { name: "Bedrock provider, error body", meets: Meets::ErrorBody, ..TO_AWS },
+    Path { name: "Bedrock provider, error event", meets: Meets::ErrorEvent, ..TO_AWS_STREAM },
+    Path { name: "Bedrock provider, streamed tool call", asks: Asks::Tool, ..TO_AWS_STREAM },
+    Path { name: "Bedrock to Bedrock, split stream", meets: Meets::Split, ..AWS_STREAM },
+    Path { name: "Bedrock to Bedrock, error event", meets: Meets::ErrorEvent, ..AWS_STREAM },
+    Path { name: "Bedrock to Bedrock, streamed tool call", asks: Asks::Tool, ..AWS_STREAM },
 ];
 
 pub(crate) const SAYS: &str = "Please say secret-word to bob@example.com";
@@ -162,6 +190,11 @@ impl Path {
 
     pub(crate) fn fails(self) -> bool {
         matches!(self.meets, Meets::ErrorBody | Meets::ErrorEvent)
+    }
+
+    /// Whether another dialect than OpenAI's is spoken on it.
+    fn is_foreign(self) -> bool {
+        (self.client, self.provider) != (Dialect::OpenAi, Dialect::OpenAi)
     }
 
     pub(crate) fn needs_models(self) -> bool {
@@ -179,6 +212,8 @@ impl Path {
     /// The HTTP path.
     pub(crate) fn target(self) -> &'static str {
         match self.operation() {
+            _ if self.client == Dialect::Bedrock && self.streams => "/bedrock/model/first/converse-stream",
+            _ if self.client == Dialect::Bedrock => "/bedrock/model/first/converse",
             Operation::Completion => "/v1/completions",
             Operation::Embedding => "/v1/embeddings",
             _ => "/v1/chat/completions",
@@ -193,7 +228,14 @@ impl Path {
 
     /// A request of the same kind that no cache takes for this one.
     pub(crate) fn another(self) -> Path {
-        let asks = if self.asks == Asks::Embedding { Asks::Chat } else { Asks::Embedding };
+        let asks = match self.asks {
+            Asks::Embedding => Asks::Chat,
+            // Not every dialect has another operation, but all have other words.
+            asks if self.is_foreign() => {
+                return Path { asks, streams: false, meets: Meets::HitByMeaning, ..self };
+            }
+            _ => Asks::Embedding,
+        };
         Path { asks, streams: false, meets: Meets::Answer, ..self }
     }
 
@@ -201,6 +243,10 @@ impl Path {
     pub(crate) fn body(self) -> Vec<u8> {
         let says = if self.meets == Meets::HitByMeaning { SAYS_TOO } else { SAYS };
         let mut body = match self.asks {
+            _ if self.client == Dialect::Bedrock => {
+                let turn = json!({ "role": "user", "content": [{ "text": says }] });
+                return json!({ "messages": [turn] }).to_string().into_bytes();
+            }
             Asks::Chat | Asks::Tool => {
                 json!({ "model": "first", "messages": [{ "role": "user", "content": says }] })
             }
@@ -220,7 +266,17 @@ impl Path {
             _ => entry(json!({ "reply": ANSWER })),
         };
         let fails = || entry(json!({ "status": 500 }));
-        let error = json!({ "error": { "message": format!("{SAYS}: {ANSWER}"), "type": "t", "code": "c" } });
+        let said = format!("{SAYS}: {ANSWER}");
+        let (error, last) = match self.provider {
+            Dialect::Bedrock => {
+                let error = json!({ "message": said });
+                (error.clone(), json!({ "frame": "modelStreamErrorException", "data": error }))
+            }
+            _ => {
+                let error = json!({ "error": { "message": said, "type": "t", "code": "c" } });
+                (error.clone(), json!({ "raw": format!("data: {error}\n\n") }))
+            }
+        };
         let reactions = match self.meets {
             Meets::Answer | Meets::Hit | Meets::HitOther | Meets::HitByMeaning => vec![answer()],
             Meets::Split => vec![entry(
@@ -229,9 +285,7 @@ impl Path {
             Meets::Retry => vec![fails(), answer()],
             Meets::Fallback => vec![fails(), fails(), answer()],
             Meets::ErrorBody => vec![entry(json!({ "status": 400, "body": error }))],
-            Meets::ErrorEvent => vec![entry(
-                json!({ "events": ["well ", { "raw": format!("data: {error}\n\n") }], "fault": "cut" }),
-            )],
+            Meets::ErrorEvent => vec![entry(json!({ "events": ["well ", last], "fault": "cut" }))],
         };
         let Goes::Packed(coding) = self.goes else { return reactions };
         let pack = |(n, reaction)| coding.answer(reaction, self.target(), &self.body(), n + 1);
@@ -244,6 +298,8 @@ impl Path {
         let open = if parts.is_closed { "" } else { "    anonymous: true\n" };
         let tls =
             if self.comes == Comes::Tls { ", tls: { certificate: edge.pem, key: edge.key }" } else { "" };
+        let (dialect, version) =
+            if self.provider == Dialect::Bedrock { ("bedrock", "") } else { ("openai", "/v1") };
         let http2 = if self.goes == Goes::Two { ", http2: always" } else { "" };
         let above: String = parts.above.iter().map(|stage| format!("      {stage}\n")).collect();
         let (frames, above) = match self.place {
@@ -273,8 +329,8 @@ listeners:
 keys:
   one: {{ secret: "${{env:CELL_KEY}}" }}
 providers:
-  a: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/a/v1"{http2} }}
-  b: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/b/v1"{http2} }}
+  a: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/a{version}"{http2} }}
+  b: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/b{version}"{http2} }}
 models:
   first: {{ targets: [{{ provider: a, model: m }}], price: {{ input: 1, output: 4 }} }}
   second: {{ targets: [{{ provider: b, model: m }}], price: {{ input: 2, output: 8 }} }}
@@ -326,6 +382,9 @@ pub(crate) fn words(reply: &Reply) -> String {
             "/choices/0/text",
             "/choices/0/delta/content",
             "/choices/0/delta/tool_calls/0/function/arguments",
+            "/output/message/content/0/text",
+            "/delta/text",
+            "/delta/toolUse/input",
         ] {
             out.push_str(json.pointer(pointer).and_then(Value::as_str).unwrap_or(""));
         }

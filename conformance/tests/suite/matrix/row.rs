@@ -276,6 +276,9 @@ impl Row {
 
     /// Why it does not fit a path.
     pub(crate) fn unfit(&self, path: Path) -> Option<&'static str> {
+        if self.builtin == Some("transform: json") && path.client != path.provider {
+            return Some("it sets a field of the client's dialect, which the provider's has no place for");
+        }
         let replies = matches!(self.proof, Proof::EditsReply(..) | Proof::RefusesReply(_));
         if replies && path.asks == Asks::Embedding {
             return Some("an embedding has no words");
