@@ -53,7 +53,7 @@ short-fuzz: ## each fuzz target: its corpus, then 5 s
 policies: ## the cases of the policy library and of the examples, by the binary itself
 	$(CARGO) run --locked --quiet --bin weir -- test policies examples
 
-clients: ## the official SDKs of OpenAI, Anthropic and Google against the quickstart
+clients: ## the official SDKs of OpenAI, Anthropic, Google, AWS and Cohere against the quickstart
 	conformance/clients/run.sh
 
 fuzz: setup ## each fuzz target for a minute

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the official SDKs (OpenAI for Python and Node, Anthropic and Google for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
+# Runs the official SDKs (OpenAI for Python and Node; Anthropic, Google, AWS and Cohere for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
 #
 # SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
@@ -86,11 +86,21 @@ finish() {
   rm -rf "$work"
 }
 trap finish EXIT
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() {
+  python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
+}
+port=$(free_port)
 mkdir "$work/set"
 sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/; s/requests: 100\/min/requests: 10_000\/min/" "$root/examples/quickstart/policy.yaml" >"$work/set/policy.yaml"
 grep -q "127.0.0.1:$port" "$work/set/policy.yaml" || die "the quickstart does not listen on 127.0.0.1:8080"
 grep -q "10_000/min" "$work/set/policy.yaml" || die "the quickstart has no limit of 100/min"
+# AWS's SDK shows no key without TLS.
+if [[ " ${clients[*]} " == *" python "* ]]; then
+  tls_port=$(free_port)
+  PYTHONPATH=$cache/python python3 "$here/certificate.py" "$work/set"
+  sed -i "s/^listeners:/listeners:\n  safe: { address: 127.0.0.1:$tls_port, identify: [key], tls: { certificate: edge.pem, key: edge.key } }/" "$work/set/policy.yaml"
+  export WEIR_TLS_URL=https://127.0.0.1:$tls_port WEIR_CA=$work/set/edge.pem
+fi
 env -u OPENAI_API_KEY "$weir" serve "$work/set" --admin none --upgrade-socket "$work/upgrade.sock" >"$work/out.log" 2>"$work/err.log" &
 gateway=$!
 export WEIR_URL=http://127.0.0.1:$port WEIR_KEY=wr_demo
