@@ -15,9 +15,16 @@ listeners:
   edge: { address: "{EDGE}" }
 providers:
   lab: { dialect: openai, base_url: "http://{UPSTREAM}/lab/v1" }
+  echo: { from: echo }
 models:
   fast: { targets: [{ provider: lab, model: m-1 }] }
+  slow: { targets: [{ provider: echo, model: echo-slow-events-50ms }] }
 pipelines:
+  - pipeline: slow
+    anonymous: true
+    when: request.model == "slow"
+    stages:
+      - route: requested
   - pipeline: all
     anonymous: true
     stages:
@@ -128,10 +135,25 @@ fn a_successor_takes_over_under_load_and_nothing_is_lost() {
     let load = Arc::new(Load::default());
     let clients = under_load(gateway.edge, 4, &load);
     eventually("load", || (load.sent.load(Ordering::Relaxed) > 50).then_some(()));
+    // Streams that go on for two seconds, across the change of processes.
+    let words = (0..40).map(|n| format!("w{n}")).collect::<Vec<_>>().join(" ");
+    let mut streams: Vec<Wire> = (0..3)
+        .map(|_| {
+            let body = chat("slow", &words, true).to_string();
+            let mut wire = gateway.wire();
+            wire.send(&request("POST", "/v1/chat/completions", &[], body.as_bytes())).unwrap();
+            wire
+        })
+        .collect();
     let (mut successor, log) = gateway.successor(&["--upgrade", "--upgrade-socket", &socket]);
     eventually("the successor's wait", || std::path::Path::new(&socket).exists().then_some(()));
     std::thread::sleep(Duration::from_millis(200));
     gateway.signal("QUIT");
+    for stream in &mut streams {
+        let reply = stream.reply().unwrap();
+        assert_eq!(reply.streamed(), format!("echo: {words}"), "{}", reply.text());
+        assert_eq!(reply.events().last().map(String::as_str), Some("[DONE]"));
+    }
     assert!(gateway.ended().success(), "{}", gateway.log());
     let after = load.sent.load(Ordering::Relaxed);
     eventually("load on the successor", || (load.sent.load(Ordering::Relaxed) > after + 50).then_some(()));

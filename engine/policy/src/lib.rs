@@ -19,13 +19,14 @@ mod scalar;
 mod schema;
 mod secret;
 mod sections;
+mod set;
 mod shape;
 mod snapshot;
 mod stage;
 
 pub use bind::{bind, bind_as};
 pub use fields::{Expr, Spanned};
-pub use load::{Environment, Loaded, Named, PolicySet, load};
+pub use load::{Environment, Loaded, load};
 pub use node::{Key, Node, NodeKind};
 pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::policy_schema;
@@ -34,6 +35,7 @@ pub use sections::{
     Aws, CallerKey, DialectName, Http2, IdentifyName, Limits, Listener, Model, ModelRoute, Observe, Price,
     PriceTier, Provider, ProviderModel, StateFile, Target, Timeouts, Tls, Unsupported,
 };
+pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
 pub use stage::{BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl};
 

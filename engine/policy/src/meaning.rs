@@ -1,6 +1,7 @@
 //! The third pass: what can be said of a set without running its expressions: names, exclusions, values with a form.
 
-use crate::load::{Named, twice};
+use crate::load::twice;
+use crate::set::Named;
 use crate::stage::StageDecl;
 use crate::{CallerKey, Environment, Listener, Model, PolicySet, Price, Provider};
 use std::collections::HashMap;

@@ -9,6 +9,7 @@
 mod budget;
 mod check;
 mod check_macro;
+mod check_types;
 mod eval;
 mod expression;
 mod fault;
