@@ -142,6 +142,67 @@ const checks = {
     assert.equal(data.choices[0].message.content, "echo: anyone, node?");
   },
 
+  async "answers a response"() {
+    const reply = await client.responses.create({ model: "fast", input: "hello response of node", instructions: "be kind" });
+    assert.equal(reply.output_text, "echo: hello response of node");
+    assert.equal(reply.status, "completed");
+    assert.ok(reply.usage.total_tokens > 0);
+  },
+
+  async "streams a response"() {
+    const text = "echo: mail dan@example.com or eve@example.com, node";
+    const stream = await client.responses.create({ model: "fast", input: text.slice(6), stream: true });
+    let [said, last, number] = ["", null, 0];
+    for await (const event of stream) {
+      assert.equal(event.sequence_number, number++);
+      if (event.type === "response.output_text.delta") said += event.delta;
+      last = event;
+    }
+    assert.equal(last.type, "response.completed");
+    assert.equal(said, text);
+    assert.equal(last.response.output[0].content[0].text, text);
+  },
+
+  async "streams a response with the helper"() {
+    const stream = client.responses.stream({ model: "fast", input: "with the helper of responses, node" });
+    let text = "";
+    stream.on("response.output_text.delta", (event) => (text += event.delta));
+    const reply = await stream.finalResponse();
+    assert.equal(text, "echo: with the helper of responses, node");
+    assert.equal(reply.output_text, text);
+  },
+
+  async "calls a tool in a response and takes its result"() {
+    const offered = [{ type: "function", ...tools[0].function, strict: false }];
+    const input = user("write to ann@example.com in a response, node");
+    const first = await client.responses.create({ model: "fast", input, tools: offered, tool_choice: "required" });
+    const call = first.output.at(-1);
+    assert.deepEqual([call.type, call.name], ["function_call", "send_mail"]);
+    assert.ok(JSON.parse(call.arguments).to.includes("ann@example.com"), call.arguments);
+    const result = { type: "function_call_output", call_id: call.call_id, output: "sent, node" };
+    const second = await client.responses.create({ model: "fast", input: [...input, call, result], tools: offered });
+    assert.equal(second.output_text, "echo: sent, node");
+  },
+
+  async "tells why a guard denies a response"() {
+    for (const stream of [false, true]) {
+      const error = await thrown(OpenAI.PermissionDeniedError, () =>
+        client.responses.create({ model: "fast", input: "this is TOP SECRET", stream }),
+      );
+      assert.equal(error.code, "top-secret");
+    }
+  },
+
+  async "throws when the stream of a response is cut"() {
+    let seen = 0;
+    const error = await thrown(OpenAI.APIError, async () => {
+      const stream = await client.responses.create({ model: "echo-cut", input: "one two three four five six", stream: true });
+      for await (const _ of stream) seen += 1;
+    });
+    assert.ok(seen > 0, "nothing came before the cut");
+    assert.equal(error.code, "upstream-broken");
+  },
+
   async embeds() {
     for (const extra of [{}, { encoding_format: "float" }]) {
       const reply = await client.embeddings.create({ model: "fast", input: ["one", "two"], ...extra });

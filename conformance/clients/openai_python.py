@@ -7,6 +7,7 @@ import sys
 import traceback
 
 import openai
+import pydantic
 
 URL, KEY = os.environ["WEIR_URL"] + "/v1", os.environ["WEIR_KEY"]
 client = openai.OpenAI(base_url=URL, api_key=KEY, max_retries=0, timeout=20)
@@ -134,6 +135,88 @@ def falls_back_when_a_model_fails():
     reply = client.chat.completions.with_raw_response.create(model="echo-status-500", messages=user("anyone, python?"))
     assert reply.headers["x-weir-target"] == "echo/echo", reply.headers
     assert reply.parse().choices[0].message.content == "echo: anyone, python?"
+
+
+@check
+def answers_a_response():
+    reply = client.responses.create(model="fast", input="hello response", instructions="be kind")
+    assert reply.output_text == "echo: hello response", reply
+    assert (reply.object, reply.status, reply.output[-1].type) == ("response", "completed", "message"), reply
+    assert reply.usage.total_tokens == reply.usage.input_tokens + reply.usage.output_tokens > 0
+    assert reply._request_id, "no x-request-id"
+
+
+@check
+def streams_a_response():
+    events = list(client.responses.create(model="fast", input="mail dan@example.com or eve@example.com", stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events))), events
+    assert (events[0].type, events[-1].type) == ("response.created", "response.completed")
+    deltas = [event.delta for event in events if event.type == "response.output_text.delta"]
+    assert len(deltas) > 2, "the stream came in one piece"
+    text = "echo: mail dan@example.com or eve@example.com"
+    assert "".join(deltas) == events[-1].response.output_text == text, events[-1]
+    assert events[-1].response.usage.total_tokens > 0
+
+
+@check
+def streams_a_response_with_the_helper():
+    with client.responses.stream(model="fast", input="with the helper of responses") as stream:
+        deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
+        reply = stream.get_final_response()
+    assert "".join(deltas) == reply.output_text == "echo: with the helper of responses"
+
+
+@check
+def calls_a_tool_in_a_response_and_takes_its_result():
+    tools = [{"type": "function", **TOOLS[0]["function"], "strict": False}]
+    items = user("write to ann@example.com in a response")
+    for stream in (False, True):
+        ask = dict(model="fast", input=items, tools=tools, tool_choice="required")
+        if stream:
+            *_, last = client.responses.create(**ask, stream=True)
+            reply = last.response
+        else:
+            reply = client.responses.create(**ask)
+        call = reply.output[-1]
+        assert (call.type, call.name) == ("function_call", "send_mail"), reply
+        assert "ann@example.com" in json.loads(call.arguments)["to"], call
+        result = {"type": "function_call_output", "call_id": call.call_id, "output": "sent"}
+        reply = client.responses.create(model="fast", input=[*items, call, result], tools=tools)
+        assert reply.output_text == "echo: sent", reply
+
+
+@check
+def takes_the_form_of_a_response_and_what_is_kept():
+    class Who(pydantic.BaseModel):
+        name: str
+
+    said = 'echo-say-{"name":"bob"}'
+    reply = client.responses.parse(model=said, input="who?", text_format=Who, previous_response_id="resp_0")
+    assert reply.output_parsed == Who(name="bob"), reply
+    wrong = lambda: client.responses.create(model="fast", input=7)
+    error = raised(openai.BadRequestError, wrong)
+    assert (error.code, error.param) == ("bad-request", "input"), error
+
+
+@check
+def tells_why_a_guard_denies_a_response():
+    for stream in (False, True):
+        ask = lambda: client.responses.create(model="fast", input="this is TOP SECRET", stream=stream)
+        error = raised(openai.PermissionDeniedError, ask)
+        assert (error.code, error.type) == ("top-secret", "permission_error"), error
+
+
+@check
+def raises_when_the_stream_of_a_response_is_cut():
+    seen = []
+
+    def read():
+        for event in client.responses.create(model="echo-cut", input="one two three four five six", stream=True):
+            seen.append(event)
+
+    error = raised(openai.APIError, read)
+    assert seen and seen[-1].type != "response.completed", seen
+    assert error.code == "upstream-broken", error
 
 
 @check

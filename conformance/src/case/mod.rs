@@ -293,11 +293,12 @@ fn request(
     let (method, path) = match Operation::from_name(name) {
         Some(Operation::Chat) => (Method::POST, "/v1/chat/completions"),
         Some(Operation::Completion) => (Method::POST, "/v1/completions"),
+        Some(Operation::Response) => (Method::POST, "/v1/responses"),
         Some(Operation::Embedding) => (Method::POST, "/v1/embeddings"),
         Some(Operation::Model) => (Method::GET, "/v1/models"),
         _ => {
             return bad(format!(
-                "`{name}` is not an operation that a case can ask for: chat, completion, embedding, model"
+                "`{name}` is not an operation that a case can ask for: chat, completion, response, embedding, model"
             ));
         }
     };

@@ -116,6 +116,7 @@ fn elsewhere(name: &str, provider: &Node, set: &Set) -> Value {
         if fields.get("from") == Some(&json!("echo")) {
             fields.remove("from");
             fields.insert("dialect".to_owned(), json!("openai"));
+            fields.insert("responses".to_owned(), json!(true));
         }
         // Where the API begins there stays as it was; the catalogue's rows are asked as OpenAI is.
         let base = fields.get("base_url").and_then(Value::as_str).and_then(|url| url.split_once("://"));
@@ -145,7 +146,7 @@ mod tests {
         assert_eq!(json["providers"]["lab"]["region"], "eu");
         assert_eq!(
             json["providers"]["echo"],
-            json!({ "dialect": "openai", "base_url": format!("http://{upstream}/echo/v1") })
+            json!({ "dialect": "openai", "responses": true, "base_url": format!("http://{upstream}/echo/v1") })
         );
         assert_eq!(json["models"]["m"]["targets"][0]["provider"], "lab");
         assert!(out.starts_with("weir: v1 # kept\n"));

@@ -7,7 +7,7 @@ use crate::frames::frame;
 use bytes::Bytes;
 use http::{HeaderMap, Method};
 use serde_json::{Value, json};
-use weir_dialect::Route;
+use weir_dialect::{Route, WireFormat};
 use weir_message::{Dialect, Operation, Request};
 
 /// What the request says that the answer depends on.
@@ -15,8 +15,8 @@ use weir_message::{Dialect, Operation, Request};
 pub struct Got {
     /// What it asks for.
     pub operation: Option<Operation>,
-    /// The dialect, if it is another than OpenAI's.
-    pub dialect: Option<Dialect>,
+    /// The format that the answer is told in, if it is not that of OpenAI's chats and completions.
+    pub format: Option<WireFormat>,
     /// The upstream model.
     pub model: String,
     /// Whether the reply is to be streamed.
@@ -45,7 +45,7 @@ impl Got {
         ];
         Self {
             operation: operation.iter().find(|(end, _)| path.ends_with(end)).map(|(_, operation)| *operation),
-            dialect: None,
+            format: None,
             model: json.get("model").and_then(Value::as_str).unwrap_or("").to_owned(),
             stream: json.get("stream") == Some(&Value::Bool(true)),
             include_usage: json.pointer("/stream_options/include_usage") == Some(&Value::Bool(true)),
@@ -55,7 +55,7 @@ impl Got {
         }
     }
 
-    /// The same of a request to a provider of another dialect than OpenAI's.
+    /// The same of a request to a provider in another format.
     fn of_another(route: Route, path: &str, body: &[u8]) -> Self {
         let mut request = Request::new("scripted", route.dialect, route.operation, path.to_owned());
         request.raw = Bytes::copy_from_slice(body);
@@ -63,7 +63,7 @@ impl Got {
         let _ = weir_dialect::decode(&mut request);
         Self {
             operation: Some(route.operation),
-            dialect: Some(route.dialect),
+            format: Some(WireFormat { dialect: route.dialect, operation: route.operation }),
             model: request.model().to_owned(),
             stream: route.stream || request.head.stream,
             include_usage: true,
@@ -74,8 +74,12 @@ impl Got {
     }
 }
 
-/// What a path asks in another dialect than OpenAI's.
+/// What a path asks in another dialect than OpenAI's, or in OpenAI's of responses.
 fn foreign(path: &str) -> Option<Route> {
+    if path.ends_with("/responses") {
+        let (dialect, operation) = (Dialect::OpenAi, Operation::Response);
+        return Some(Route { dialect, operation, item: None, stream: false });
+    }
     let route = weir_dialect::classify(&Method::POST, path, &HeaderMap::new()).ok()?;
     (route.dialect != Dialect::OpenAi).then_some(route)
 }
@@ -111,15 +115,18 @@ pub fn play(entry: &EntrySpec, got: &Got, n: usize) -> Vec<Act> {
     let status = entry.status.unwrap_or(200);
     let streams = status < 400
         && entry.body.is_none()
-        && matches!(got.operation, Some(Operation::Chat | Operation::Completion) | None)
+        && matches!(
+            got.operation,
+            Some(Operation::Chat | Operation::Completion | Operation::Response) | None
+        )
         && (got.stream || entry.events.is_some());
-    match got.dialect {
-        Some(dialect) if streams && is_raw(entry) => raw_stream(entry, status, dialect, &mut acts),
+    match got.format {
+        Some(format) if streams && is_raw(entry) => raw_stream(entry, status, format.dialect, &mut acts),
         _ if streams => stream(entry, got, n, status, &mut acts),
         _ => whole(entry, got, n, status, &mut acts),
     }
-    match got.dialect {
-        Some(dialect) if !is_raw(entry) => translated(acts, dialect),
+    match got.format {
+        Some(format) if !is_raw(entry) => translated(acts, format),
         _ => acts,
     }
 }

@@ -87,8 +87,12 @@ pub(crate) fn upstream_call(
 ) -> UpstreamCall {
     let got = Got::read(path, &body);
     let operation = got.operation.unwrap_or(weir_message::Operation::Http);
-    let mut request =
-        Request::new("scripted", got.dialect.unwrap_or(Dialect::OpenAi), operation, path.to_owned());
+    let mut request = Request::new(
+        "scripted",
+        got.format.map_or(Dialect::OpenAi, |format| format.dialect),
+        operation,
+        path.to_owned(),
+    );
     request.raw = body;
     request.headers = headers.clone();
     // A body that cannot be read stays unread; expectations on it then say so.

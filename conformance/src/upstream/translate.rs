@@ -1,4 +1,4 @@
-//! A scripted answer in the words of a provider of another dialect.
+//! A scripted answer in the words of a provider of another format.
 
 use super::Act;
 use crate::case::{EntrySpec, PieceSpec};
@@ -20,10 +20,9 @@ pub(super) fn stream_type(dialect: Dialect) -> &'static str {
     if dialect == Dialect::Bedrock { frames::MEDIA_TYPE } else { EVENT_STREAM }
 }
 
-/// The acts of an answer of OpenAI's, told in another dialect.
-pub(super) fn translated(acts: Vec<Act>, dialect: Dialect) -> Vec<Act> {
+/// The acts of an answer of OpenAI's, told in another format.
+pub(super) fn translated(acts: Vec<Act>, to: WireFormat) -> Vec<Act> {
     let from = WireFormat { dialect: Dialect::OpenAi, operation: Operation::Chat };
-    let to = WireFormat { dialect, ..from };
     let identity = Identity { id: "scripted".to_owned(), ..Identity::default() };
     let mut decoder = StreamDecoder::translating(from, to, identity.clone());
     let (mut status, mut streams) = (200, false);
@@ -38,10 +37,10 @@ pub(super) fn translated(acts: Vec<Act>, dialect: Dialect) -> Vec<Act> {
                 status = now;
                 for (_, value) in headers.iter_mut().filter(|(_, value)| value.starts_with(EVENT_STREAM)) {
                     streams = true;
-                    stream_type(dialect).clone_into(value);
+                    stream_type(to.dialect).clone_into(value);
                 }
                 if status >= 400 {
-                    let told = error_headers(dialect, &scripted(status, "")).into_iter();
+                    let told = error_headers(to.dialect, &scripted(status, "")).into_iter();
                     headers.extend(told.filter_map(|(name, value)| {
                         Some((name.as_str().to_owned(), value.to_str().ok()?.to_owned()))
                     }));
@@ -56,7 +55,7 @@ pub(super) fn translated(acts: Vec<Act>, dialect: Dialect) -> Vec<Act> {
             }
             Act::Data(_) if status >= 400 => {
                 let message = format!("scripted error {status}");
-                out.push(piece(&error_body(dialect, &scripted(status, &message))));
+                out.push(piece(&error_body(to.dialect, &scripted(status, &message))));
             }
             Act::Data(data) => {
                 let reply = translate_reply(Reply::new(status, data.clone()), from, to, &identity);

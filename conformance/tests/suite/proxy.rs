@@ -422,6 +422,32 @@ fn a_script_without_end_costs_its_own_request_an_error_and_nobody_else() {
 }
 
 #[test]
+fn what_no_pipeline_takes_is_refused_whichever_way_a_conversation_is_asked() {
+    let provider = Provider::start();
+    let guarded = |when: &str| {
+        let stages = format!(
+            "    when: {when}\n    stages:\n      - guard: regex\n        with: {{ deny: [secret-word] }}\n"
+        );
+        let policy = PLAIN.replace("    stages:\n", &stages);
+        Gateway::start_with(Set::of(Some(provider.address), &policy), &[], &[("LAB_KEY", "k")])
+    };
+    let ask = |gateway: &Gateway, says: &str| {
+        let reply = post(gateway.edge, "/v1/responses", &[], &json!({ "model": "fast", "input": says }));
+        (reply.status(), reply.code())
+    };
+    // Written before there were responses: they are nobody's.
+    let gateway = guarded("request.operation == \"chat\"");
+    assert_eq!(ask(&gateway, "the secret-word"), (404, "no-pipeline".to_owned()));
+    assert_eq!(ask(&gateway, "hi"), (404, "no-pipeline".to_owned()));
+    drop(gateway);
+    let gateway = guarded("request.operation in [\"chat\", \"response\"]");
+    assert_eq!(ask(&gateway, "the secret-word"), (403, "content-denied".to_owned()));
+    assert!(provider.seen().calls.is_empty());
+    provider.always(entry(json!({ "reply": "x" })));
+    assert_eq!(ask(&gateway, "hi").0, 200);
+}
+
+#[test]
 fn too_many_connections_are_told_so_and_the_rest_is_served() {
     let provider = Provider::start();
     provider.always(entry(json!({ "reply": "x" })));

@@ -114,6 +114,8 @@ codes! {
     NeedsUpgrade = "needs-upgrade", Error, "the change needs a graceful upgrade";
     /// The condition is constant, or an earlier one always matches, so this can never take effect.
     NeverHappens = "never-happens", Warning, "this can never take effect";
+    /// A pipeline takes chats behind guards, and another, which takes whatever is left over, gets the same conversations asked in another way (as responses, to be counted) without these guards. Name all of them in the first one's `when`, or the operations that the other one is for in its own.
+    BesideGuards = "beside-guards", Warning, "conversations pass beside the guards of chats";
     /// A stage in shadow mode decides nothing, and no `observe` stage sees what it would have done.
     UnseenShadow = "unseen-shadow", Warning, "a shadowed stage is observed by nobody";
     /// A definition is used by nothing.

@@ -266,7 +266,13 @@ fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
         status: 200,
         headers: headers(EVENT_STREAM),
         delay: manner.delay,
-        body: EchoBody::Events(events.into_iter().map(|event| (manner.between, event.raw)).collect()),
+        body: EchoBody::Events(
+            events
+                .into_iter()
+                .filter(|event| !event.raw.is_empty())
+                .map(|event| (manner.between, event.raw))
+                .collect(),
+        ),
         cut: manner.is_cut,
         hang: manner.is_hanging,
     }
@@ -301,7 +307,7 @@ fn say(
         let block = Block { choice, kind: BlockKind::Reasoning, index: 0 };
         pieces.extend(thought.split_inclusive(' ').map(|word| Piece::Text { block, text: word.into() }));
     }
-    let limit = ["max_completion_tokens", "max_tokens"]
+    let limit = ["max_completion_tokens", "max_output_tokens", "max_tokens"]
         .iter()
         .find_map(|name| request.params.get(name)?.parse::<usize>().ok())
         .unwrap_or(usize::MAX);

@@ -23,12 +23,24 @@ struct Said<'a> {
     code: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 struct Outer<'a> {
     #[serde(borrow, default)]
     error: Option<&'a RawValue>,
     #[serde(borrow, default)]
     message: Option<Cow<'a, str>>,
+    /// In events of a response's stream.
+    #[serde(borrow, default)]
+    code: Option<&'a RawValue>,
+    #[serde(borrow, default)]
+    response: Option<Failed<'a>>,
+}
+
+/// The response of an event that says that it failed.
+#[derive(Deserialize)]
+struct Failed<'a> {
+    #[serde(borrow, default)]
+    error: Option<&'a RawValue>,
 }
 
 /// What codes and types stand for, whatever the status.
@@ -46,6 +58,7 @@ const CODES: &[(&str, Cause)] = &[
     ("timeout_error", Cause::Timeout),
     ("api_error", Cause::ServerError),
     ("request_too_large", Cause::ContextTooLong),
+    ("invalid_prompt", Cause::Rejected),
     ("model_not_found", Cause::NotFound),
     ("not_found_error", Cause::NotFound),
     ("invalid_api_key", Cause::Unauthorized),
@@ -65,8 +78,8 @@ const TOO_LONG: &[&str] = &[
 
 /// Reads an error reply (or, with the status 200, an error told inside a stream).
 pub(crate) fn provider_error(status: u16, headers: &HeaderMap, body: &[u8]) -> ProviderError {
-    let outer = serde_json::from_slice::<Outer<'_>>(body).unwrap_or(Outer { error: None, message: None });
-    let raw = outer.error.map_or("", RawValue::get);
+    let outer = serde_json::from_slice::<Outer<'_>>(body).unwrap_or_default();
+    let raw = outer.error.or(outer.response.and_then(|failed| failed.error)).map_or("", RawValue::get);
     let said = serde_json::from_str::<Said<'_>>(raw).unwrap_or_default();
     let message = said
         .message
@@ -74,7 +87,7 @@ pub(crate) fn provider_error(status: u16, headers: &HeaderMap, body: &[u8]) -> P
         // Some say `{"error":"…"}`.
         .or_else(|| serde_json::from_str::<String>(raw).ok().map(Cow::Owned))
         .unwrap_or_else(|| String::from_utf8_lossy(body));
-    let code = said.code.map_or("", RawValue::get).trim_matches('"');
+    let code = said.code.or(outer.code).map_or("", RawValue::get).trim_matches('"');
     let kind = said.kind.as_deref().unwrap_or("");
     let named = CODES.iter().find(|(name, _)| *name == code || *name == kind).map(|(_, cause)| *cause);
     let worded = || {

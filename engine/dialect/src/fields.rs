@@ -42,6 +42,11 @@ impl Fields {
         Ok(())
     }
 
+    /// Whether there is a field of this name that is not null.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.params.get(name).is_some_and(|json| &**json != "null")
+    }
+
     /// Hands them to the request. Parameters that stages set before the body was read stay as they set them.
     pub(crate) fn settle(self, request: &mut Request) {
         let mut params = self.params;

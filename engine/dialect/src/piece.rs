@@ -126,6 +126,11 @@ pub(crate) trait ReadEvents: Send + std::fmt::Debug {
     /// All that an event says.
     fn pieces(&mut self, raw: &Bytes, out: &mut Vec<Piece>) -> Scanned<()>;
 
+    /// The whole reply, if an event tells it.
+    fn whole(&self, _raw: &Bytes) -> Option<Bytes> {
+        None
+    }
+
     /// Whether the stream may end here, in a dialect whose streams have no event for that.
     fn may_end(&self) -> bool {
         false

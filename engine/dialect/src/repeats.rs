@@ -4,7 +4,12 @@ use crate::*;
 use weir_message::{Event, Replace};
 
 /// Whole replies whose first choice says `to carl`, with log-probabilities; where a second one says `bye`, with its own.
-const REPLIES: [(Dialect, Operation, &str); 4] = [
+const REPLIES: [(Dialect, Operation, &str); 5] = [
+    (
+        Dialect::OpenAi,
+        Operation::Response,
+        r#"{"status":"completed","output":[{"type":"message","role":"assistant","content":[{"type":"output_text","logprobs":[{"token":"to carl"}],"text":"to carl"}]}]}"#,
+    ),
     (
         Dialect::OpenAi,
         Operation::Chat,
@@ -43,7 +48,13 @@ fn what_repeats_edited_words_of_a_reply_goes_and_what_repeats_others_stays() {
 
 /// Streams of two events with log-probabilities, of which the first says `carl` and the second `bye`; the first is laid out over two
 /// lines of data where the dialect's framing is SSE.
-const STREAMS: [(Dialect, Operation, &str); 4] = [
+const STREAMS: [(Dialect, Operation, &str); 5] = [
+    (
+        Dialect::OpenAi,
+        Operation::Response,
+        "data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"logprobs\":[\ndata: {\"token\":\"carl\"}],\"delta\":\"carl\"}\n\n\
+         data: {\"type\":\"response.output_text.delta\",\"output_index\":0,\"content_index\":0,\"delta\":\"bye\",\"logprobs\":[{\"token\":\"bye\"}]}\n\n",
+    ),
     (
         Dialect::OpenAi,
         Operation::Chat,
@@ -91,6 +102,41 @@ fn what_repeats_edited_words_of_an_event_goes_and_what_repeats_others_stays() {
         let data: String = out.lines().filter_map(|line| line.strip_prefix("data: ")).collect();
         serde_json::from_str::<serde_json::Value>(&data).unwrap_or_else(|why| panic!("{why}: {out}"));
         assert!(!events[1].has_lost_repeats() && sent(&events[1]).matches("bye").count() == 2);
+    }
+}
+
+#[test]
+fn events_that_tell_a_response_once_more_repeat_no_words_that_a_stage_changed() {
+    let part = r#"{"type":"output_text","text":"carl","logprobs":[{"token":"carl"}]}"#;
+    let item = format!(r#"{{"type":"message","role":"assistant","content":[{part}]}}"#);
+    let at = r#""output_index":0,"content_index":0"#;
+    let told = [
+        format!(
+            r#"{{"type":"response.output_text.delta",{at},"delta":"carl","logprobs":[{{"token":"carl"}}]}}"#
+        ),
+        format!(
+            r#"{{"type":"response.output_text.done",{at},"text":"carl","logprobs":[{{"token":"carl"}}]}}"#
+        ),
+        format!(r#"{{"type":"response.content_part.done",{at},"part":{part}}}"#),
+        format!(r#"{{"type":"response.output_item.done","output_index":0,"item":{item}}}"#),
+        format!(r#"{{"type":"response.completed","response":{{"status":"completed","output":[{item}]}}}}"#),
+    ];
+    let stream: String = told.iter().map(|data| format!("data: {data}\n\n")).collect();
+    for edits in [false, true] {
+        let mut decoder = StreamDecoder::new(Dialect::OpenAi, Operation::Response, Level::Text).unwrap();
+        let mut encoder = StreamEncoder::new(Dialect::OpenAi, Operation::Response, Identity::default());
+        decoder.push(Bytes::from(stream.clone()));
+        let mut out = String::new();
+        while let Some(mut event) = decoder.next_event().unwrap() {
+            if edits && !event.deltas.is_empty() {
+                assert!(event.set_delta(0, "X"));
+            }
+            out.push_str(std::str::from_utf8(&encoder.send(&event)).unwrap());
+        }
+        match edits {
+            true => assert!(!out.contains("carl") && out.matches("\"X\"").count() == 5, "{out}"),
+            false => assert_eq!(out, stream),
+        }
     }
 }
 

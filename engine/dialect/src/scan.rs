@@ -73,6 +73,11 @@ impl<'a> Scan<'a> {
         Ok(Self { whole, src, at: range.start, depth: 0 })
     }
 
+    /// At the start of a value that was passed over ([`Scan::skip`]).
+    pub(crate) fn inside(&self, range: Range<usize>) -> Scanned<Self> {
+        Self::new(self.whole, range)
+    }
+
     /// At the start of all of `whole`.
     pub(crate) fn all(whole: &'a ByteString) -> Scanned<Self> {
         Self::new(whole, 0..whole.len())

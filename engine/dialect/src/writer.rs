@@ -46,18 +46,20 @@ impl StreamEncoder {
     }
 
     /// A whole reply, as it is sent, as the events of a stream: contents, finish reasons, usage if `include_usage` (or if the
-    /// dialect always tells it) and the reply tells it, the end. The identity is the reply's own where [`StreamEncoder::new`] was given it.
+    /// format always tells it) and the reply tells it, the end. Id and model are the reply's own, where it has some.
     ///
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if the reply cannot be decoded.
     pub fn reply(&mut self, reply: &Reply, include_usage: bool) -> Result<Vec<Event>, Fault> {
         let mut as_sent = Reply::new(reply.status, reply.outgoing());
         decode_reply(&mut as_sent, self.dialect, self.operation)?;
-        let mut pieces = Vec::new();
+        let (id, model) = (as_sent.id.clone(), as_sent.model.clone());
+        let mut pieces = vec![Piece::Start { id, model, created: None }];
         for choice in as_sent.choices() {
             pieces_of(choice, &mut pieces);
         }
-        let tells_usage = include_usage || spoken(self.dialect).always_tells_usage();
+        let is_response = self.operation == Operation::Response;
+        let tells_usage = include_usage || is_response || spoken(self.dialect).always_tells_usage();
         pieces.extend(as_sent.usage.or(reply.usage).filter(|_| tells_usage).map(Piece::Usage));
         pieces.push(Piece::Done);
         let mut out = Vec::new();
@@ -74,13 +76,25 @@ pub struct Collector {
     reader: Box<dyn ReadEvents>,
     inner: Collected,
     room: usize,
+    /// Where the last event tells the whole reply: what makes it agree with the texts before.
+    agrees: Option<Box<dyn WriteEvents>>,
+    whole: Option<Bytes>,
 }
 
 impl Collector {
     /// A collector that takes up to `limit` bytes of text.
     pub fn new(dialect: Dialect, operation: Operation, limit: usize) -> Self {
-        let reader = spoken(dialect).reader(operation);
-        Self { dialect, operation, reader, inner: Collected::default(), room: limit }
+        let wire = spoken(dialect);
+        let tells_whole = operation == Operation::Response;
+        Self {
+            dialect,
+            operation,
+            reader: wire.reader(operation),
+            inner: Collected::default(),
+            room: limit,
+            agrees: tells_whole.then(|| wire.writer(operation, Identity::default())),
+            whole: None,
+        }
     }
 
     /// Adds an event as it is sent, changes included.
@@ -101,6 +115,12 @@ impl Collector {
                 Fault::new(ErrorCode::UpstreamInvalid, "the provider's reply is larger than the limit")
             })?;
         }
+        if let Some(agrees) = &mut self.agrees {
+            let sent = agrees.send(event);
+            if event.finish.is_some() {
+                self.whole = self.reader.whole(&sent);
+            }
+        }
         Ok(())
     }
 
@@ -109,9 +129,12 @@ impl Collector {
     /// # Errors
     /// [`ErrorCode::UpstreamInvalid`] if what was collected cannot be read back.
     pub fn finish(self) -> Result<Reply, Fault> {
-        let identity = Identity { created: self.inner.created.unwrap_or_default(), ..Identity::default() };
-        let said = self.inner.reply();
-        let mut reply = Reply::new(200, spoken(self.dialect).encode_reply(&said, self.operation, &identity));
+        let raw = self.whole.unwrap_or_else(|| {
+            let created = self.inner.created.unwrap_or_default();
+            let identity = Identity { created, ..Identity::default() };
+            spoken(self.dialect).encode_reply(&self.inner.reply(), self.operation, &identity)
+        });
+        let mut reply = Reply::new(200, raw);
         reply.headers.insert(http::header::CONTENT_TYPE, HeaderValue::from_static(JSON));
         decode_reply(&mut reply, self.dialect, self.operation)?;
         Ok(reply)

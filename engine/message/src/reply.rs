@@ -181,8 +181,16 @@ impl Reply {
     /// Puts `text` in place of the words of the first choice: into its first text, emptying its others.
     pub fn set_text(&mut self, text: &str) -> bool {
         let mut places = Vec::new();
+        let said = self.choices().first().into_iter().flat_map(|choice| &choice.parts);
+        // What tools of the provider's own say is read, but is no part of the answer.
+        let mut words = said
+            .filter_map(|part| match part {
+                Part::Text(text) | Part::Refusal(text) => Some(text),
+                _ => None,
+            })
+            .peekable();
         self.each_text(|at| {
-            if at.message == 0 && matches!(at.role, TextRole::Assistant | TextRole::Refusal) {
+            if words.next_if(|text| std::ptr::eq(*text, at.text)).is_some() {
                 places.push((at.index, at.text.value.len()));
             }
         });

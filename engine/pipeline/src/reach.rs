@@ -3,6 +3,7 @@
 use crate::Streaming;
 use crate::compile::SERVED;
 use crate::plan::Step;
+use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 use weir_message::{Mode, Operation, Verb};
 use weir_policy::{PipelineDecl, StageDecl};
@@ -45,6 +46,85 @@ impl Taken {
             for operation in may {
                 self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
             }
+        }
+    }
+}
+
+/// What reaches a model as a conversation, whatever it is asked by.
+const CONVERSATIONS: [Operation; 3] = [Operation::Chat, Operation::Response, Operation::Count];
+
+/// A pipeline that guards chats and leaves other conversations over.
+struct Guarded {
+    name: String,
+    place: Span,
+    left: Vec<Operation>,
+    guards: Vec<Arc<str>>,
+}
+
+/// Conversations that find a way beside the guards of chats.
+#[derive(Default)]
+pub(crate) struct Beside {
+    guarded: Vec<Guarded>,
+    /// What a pipeline before takes by name.
+    named: Vec<Operation>,
+}
+
+impl Beside {
+    /// Checks the next pipeline; `own` are its stages without those of frames.
+    pub(crate) fn check(
+        &mut self,
+        pipeline: &PipelineDecl,
+        when: Option<&Expression>,
+        own: &[Step],
+        found: &mut Diagnostics,
+    ) {
+        let may_take = |operation: &Operation| when.is_none_or(|when| when.may_hold_for(*operation));
+        let guards: Vec<Arc<str>> = own
+            .iter()
+            .filter(|step| step.verb == Verb::Guard && step.mode == Mode::Enforce)
+            .map(|step| Arc::clone(&step.name))
+            .collect();
+        if !SERVED.iter().all(may_take) {
+            self.named.extend(CONVERSATIONS.iter().filter(|operation| may_take(operation)));
+        } else {
+            for Guarded { name, place, left, guards: all } in &self.guarded {
+                let left: Vec<&str> = left
+                    .iter()
+                    .filter(|operation| !self.named.contains(operation))
+                    .map(|operation| operation.name())
+                    .collect();
+                let missed: Vec<String> = all
+                    .iter()
+                    .filter(|guard| !guards.contains(guard))
+                    .map(|guard| format!("`{guard}`"))
+                    .collect();
+                if left.is_empty() || missed.is_empty() {
+                    continue;
+                }
+                let message = format!(
+                    "{} requests pass beside the guards of the pipeline `{name}`",
+                    left.join(" and ")
+                );
+                let named: Vec<String> =
+                    CONVERSATIONS.iter().map(|operation| format!("\"{operation}\"")).collect();
+                let help = format!(
+                    "say `request.operation in [{}]` there, or name what this pipeline is for in its `when`",
+                    named.join(", ")
+                );
+                found.push(
+                    Diagnostic::new(Code::BesideGuards, message)
+                        .at(pipeline.name.span)
+                        .also(*place, format!("here stands {}", missed.join(", ")))
+                        .cause("they are conversations as chats are, and this pipeline takes whatever is left over")
+                        .help(help),
+                );
+            }
+        }
+        let left: Vec<Operation> =
+            CONVERSATIONS.iter().copied().filter(|operation| !may_take(operation)).collect();
+        if may_take(&Operation::Chat) && !left.is_empty() && !guards.is_empty() {
+            let (name, place) = (pipeline.name.value.to_string(), pipeline.name.span);
+            self.guarded.push(Guarded { name, place, left, guards });
         }
     }
 }

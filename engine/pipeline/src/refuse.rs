@@ -62,7 +62,8 @@ pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response
 
 /// Whether a denial is told as a reply of the model. Where replies hold no words (embeddings) it is an error.
 fn is_spoken(denial: &Denial, operation: Operation) -> bool {
-    denial.deny_as == DenyAs::Reply && matches!(operation, Operation::Chat | Operation::Completion)
+    let has_words = [Operation::Chat, Operation::Completion, Operation::Response];
+    denial.deny_as == DenyAs::Reply && has_words.contains(&operation)
 }
 
 /// The last pieces of a stream that is cut: in the dialect's terms, never a clean end after an error. `usage` is told before

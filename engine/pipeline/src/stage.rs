@@ -119,8 +119,14 @@ impl Default for Declares {
 }
 
 /// Operations whose texts have a typed form.
-pub const TEXT_OPERATIONS: &[Operation] =
-    &[Operation::Chat, Operation::Count, Operation::Completion, Operation::Embedding, Operation::Rerank];
+pub const TEXT_OPERATIONS: &[Operation] = &[
+    Operation::Chat,
+    Operation::Count,
+    Operation::Completion,
+    Operation::Response,
+    Operation::Embedding,
+    Operation::Rerank,
+];
 
 /// What a stage keeps for one request, from its request hook to its end.
 pub type Slot = Option<Box<dyn Any + Send + Sync>>;

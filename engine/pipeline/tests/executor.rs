@@ -246,7 +246,7 @@ struct World {
 
 fn world(stages: &str, scripts: Vec<Script>) -> World {
     let yaml = format!(
-        "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1 }}\n  b: {{ dialect: openai, base_url: http://127.0.0.1:2/v1 }}\nmodels:\n  m: {{ route: fallback, targets: [ {{ provider: a, model: ma }}, {{ provider: b, model: mb }} ] }}\npipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{stages}"
+        "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1 }}\n  b: {{ dialect: openai, base_url: http://127.0.0.1:2/v1 }}\n  c: {{ dialect: openai, base_url: http://127.0.0.1:3/v1, responses: true }}\nmodels:\n  r: {{ targets: [ {{ provider: c, model: mc }} ] }}\n  m: {{ route: fallback, targets: [ {{ provider: a, model: ma }}, {{ provider: b, model: mb }} ] }}\npipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{stages}"
     );
     let log: Log = Arc::default();
     let registry = Arc::new(Small { log: Arc::clone(&log) });
@@ -654,6 +654,75 @@ async fn token_ids_do_not_slip_by_guards_that_read_texts() {
         let passing = world(&format!("{stages}        unread: pass\n"), vec![whole("hi")]);
         assert_eq!(passing.post(Operation::Completion, r#"{"model":"m","prompt":[1,2]}"#).await.0, 200);
     }
+}
+
+const RESPONSE: &str = r#"{"id":"resp_1","object":"response","status":"completed","output":[{"id":"msg_1","type":"message","status":"completed","role":"assistant","content":[{"type":"output_text","annotations":[],"text":"hi"}]}],"usage":{"input_tokens":3,"output_tokens":1}}"#;
+
+#[tokio::test]
+async fn a_response_is_asked_of_a_provider_that_has_them_and_a_chat_of_others() {
+    let edits = stage("transform", "edit", "a");
+    let native = world(&edits, vec![Script::Whole(200, RESPONSE.into())]);
+    let (status, body) = native.post(Operation::Response, r#"{"model":"r","input":"hello","x":1.0}"#).await;
+    assert_eq!((status, body), (200, RESPONSE.replace("\"hi\"", "\"HI\"")));
+    let call = native.upstream.calls.lock().unwrap().pop().unwrap();
+    assert_eq!(
+        (call.path.as_str(), &call.body[..]),
+        ("/responses", &br#"{"model":"mc","input":"edited","x":1.0}"#[..])
+    );
+    assert_eq!(native.record().usage.input, 3);
+
+    let chats = world(&edits, vec![Script::Whole(200, completion("hi"))]);
+    let (status, body) = chats.post(Operation::Response, r#"{"model":"m","input":"hello"}"#).await;
+    assert!(
+        status == 200 && body.contains(r#""object":"response""#) && body.contains(r#""text":"HI""#),
+        "{body}"
+    );
+    let call = chats.upstream.calls.lock().unwrap().pop().unwrap();
+    let sent = r#"{"model":"ma","messages":[{"role":"user","content":"edited"}]}"#;
+    assert_eq!((call.path.as_str(), &call.body[..]), ("/chat/completions", sent.as_bytes()));
+
+    let kept = r#"{"model":"m","input":"hello","previous_response_id":"resp_0"}"#;
+    let (status, body) = world(&edits, vec![]).post(Operation::Response, kept).await;
+    assert!(status == 400 && body.contains(r#""param":"previous_response_id""#), "{status} {body}");
+}
+
+#[tokio::test]
+async fn what_a_stream_of_a_response_repeats_is_what_its_client_was_sent() {
+    let pieces = || {
+        vec![
+            Ok(
+                "data: {\"type\":\"response.created\",\"sequence_number\":0,\"response\":{\"id\":\"resp_1\",\"status\":\"in_progress\",\"output\":[]}}\n\n",
+            ),
+            Ok(
+                "data: {\"type\":\"response.output_text.delta\",\"sequence_number\":1,\"output_index\":0,\"content_index\":0,\"delta\":\"a secret\"}\n\n",
+            ),
+            Ok(
+                "data: {\"type\":\"response.output_text.done\",\"sequence_number\":2,\"output_index\":0,\"content_index\":0,\"text\":\"a secret\"}\n\n",
+            ),
+            Ok(
+                "data: {\"type\":\"response.completed\",\"sequence_number\":3,\"response\":{\"id\":\"resp_1\",\"status\":\"completed\",\"output\":[{\"type\":\"message\",\"role\":\"assistant\",\"content\":[{\"type\":\"output_text\",\"text\":\"a secret\"}]}],\"usage\":{\"input_tokens\":5,\"output_tokens\":2}}}\n\n",
+            ),
+        ]
+    };
+    let whole: String = pieces().into_iter().flatten().collect();
+    let ask = r#"{"model":"r","input":"hello","stream":true}"#;
+    let passing = world(&stage("guard", "pass", "a"), vec![Script::Stream(pieces())]);
+    assert_eq!(passing.post(Operation::Response, ask).await, (200, whole.clone()));
+    assert_eq!((passing.record().usage.input, passing.outcome()), (5, Outcome::Replied));
+
+    let edits = world(&stage("transform", "edit", "a"), vec![Script::Stream(pieces())]);
+    assert_eq!(edits.post(Operation::Response, ask).await, (200, whole.replace("a secret", "A SECRET")));
+
+    let denies = world(&stage("guard", "deny-reply", "a"), vec![Script::Stream(pieces())]);
+    let (_, body) = denies.post(Operation::Response, ask).await;
+    assert!(!body.contains("secret") && !body.contains("response.completed"), "{body}");
+    assert!(body.contains("event: error") && body.contains("content-denied"), "{body}");
+
+    let cut =
+        world(&stage("guard", "pass", "a"), vec![Script::Stream(pieces().into_iter().take(2).collect())]);
+    let (_, body) = cut.post(Operation::Response, ask).await;
+    assert!(body.contains("upstream-broken") && body.contains("\"sequence_number\":2"), "{body}");
+    assert_eq!(cut.outcome(), Outcome::Failed);
 }
 
 #[tokio::test]

@@ -100,6 +100,8 @@ fn stages(lines: &[&str]) -> String {
     format!("pipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{}", lines.concat())
 }
 
+const CHATS: &str = "pipelines:\n  - pipeline: chat\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages: [ { guard: judges } ]\n";
+
 const HASH: &str = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
 
 #[test]
@@ -128,6 +130,10 @@ fn every_finding_reads_as_its_author_needs() {
         (
             "never-happens-behind-another",
             "pipelines:\n  - pipeline: all\n    anonymous: true\n    stages: []\n  - pipeline: chat\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages: []\n".into(),
+        ),
+        (
+            "beside-guards",
+            "pipelines:\n  - pipeline: chat\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages: [ { guard: judges } ]\n  - pipeline: rest\n    anonymous: true\n    stages: []\n".into(),
         ),
         ("duplicate-key", format!("{keys}{}", stages(&["guard: judges"]))),
         ("cel-cache", stages(&["cache: mine\n        cel: request.stream"])),
@@ -174,6 +180,11 @@ fn what_is_right_says_nothing() {
             stages(&["guard: a\n        cel: limits.stage(\"counts\").remaining > 0"])
         ),
         "pipelines:\n  - pipeline: p\n    stages: [ { guard: key } ]\n".to_owned(),
+        // Conversations that are asked in another way meet the same guards, or a pipeline of their own.
+        format!("{CHATS}  - pipeline: rest\n    anonymous: true\n    stages: [ {{ guard: judges }} ]\n"),
+        format!(
+            "{CHATS}  - pipeline: rest\n    anonymous: true\n    when: request.operation in [\"response\", \"count\"]\n    stages: []\n"
+        ),
         // A frame's stage may fit only some pipelines.
         format!(
             "{}frames:\n  - frame: f\n    when: request.operation == \"embedding\"\n    stages: [ {{ guard: judges }} ]\n",

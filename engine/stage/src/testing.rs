@@ -157,9 +157,18 @@ impl World {
         headers: &[(&'static str, &str)],
         body: Value,
     ) -> Got {
+        self.ask(Operation::Chat, team, headers, body).await
+    }
+
+    pub(crate) async fn ask(
+        &self,
+        operation: Operation,
+        team: Option<&str>,
+        headers: &[(&'static str, &str)],
+        body: Value,
+    ) -> Got {
         let n = self.sent.fetch_add(1, Ordering::Relaxed);
-        let mut request =
-            Request::new(format!("r{n}"), Dialect::OpenAi, Operation::Chat, "/v1/chat/completions");
+        let mut request = Request::new(format!("r{n}"), Dialect::OpenAi, operation, "/v1");
         request.raw = Bytes::from(body.to_string());
         request.source = Some("192.0.2.1:4000".parse().unwrap());
         request.caller = team.map(|team| {
@@ -226,7 +235,8 @@ impl Upstream for Echo {
         let body: Value = serde_json::from_slice(&call.body).unwrap();
         let model = body["model"].as_str().unwrap_or_default().to_owned();
         self.calls.lock().unwrap().push((body, call.headers.clone()));
-        let plan = weir_dialect::echo::plan(Operation::Chat, &model, &call.body);
+        let operation = if call.path == "/responses" { Operation::Response } else { Operation::Chat };
+        let plan = weir_dialect::echo::plan(operation, &model, &call.body);
         let pieces = match plan.body {
             EchoBody::Whole(body) => vec![body],
             EchoBody::Events(events) => events.into_iter().map(|(_, event)| event).collect(),

@@ -179,7 +179,8 @@ fn judge(
             check(!all.contains(text), "the client saw it", reply)?;
             let fails = ["\"error\"", ":exception-type"].iter().any(|sign| reply.text().contains(sign));
             check(reply.status() >= 400 || fails, "no error", reply)?;
-            check(!reply.text().contains("[DONE]"), "a clean end", reply)
+            let is_clean = ["[DONE]", "response.completed"].iter().any(|end| reply.text().contains(end));
+            check(!is_clean, "a clean end", reply)
         }
         Proof::EditsReply(gone, there) => {
             check(!all.contains(gone), "the client saw it", reply)?;
@@ -291,7 +292,7 @@ fn in_shadow(path: Path) -> impl Iterator<Item = (usize, &'static Row)> {
 fn seen(bench: &Bench, path: Path, parts: &Parts) -> Result<(Vec<String>, Value), String> {
     let gateway = bench.serve(path, &path.policy(parts));
     // A reply from a cache is made anew.
-    let created = regex::Regex::new(r#""created":\d+,"#).unwrap();
+    let created = regex::Regex::new(r#""created(_at)?":\d+,"#).unwrap();
     let mut out = Vec::new();
     let mut look = |reply: &Reply| {
         let mut lines: Vec<String> = reply

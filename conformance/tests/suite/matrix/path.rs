@@ -30,6 +30,10 @@ pub(crate) enum Asks {
     /// A chat that the model answers by calling a tool.
     Tool,
     Completion,
+    /// A response, of a provider that is asked for a chat in its place.
+    Response,
+    /// A response, of a provider that has them.
+    OwnResponse,
     Embedding,
 }
 
@@ -130,6 +134,23 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "completion", asks: Asks::Completion, ..PLAIN },
     Path { name: "streamed completion", asks: Asks::Completion, ..STREAM },
     Path { name: "replayed completion", asks: Asks::Completion, meets: Meets::Hit, ..PLAIN },
+    Path { name: "response", asks: Asks::Response, ..PLAIN },
+    Path { name: "streamed response", asks: Asks::Response, ..STREAM },
+    Path { name: "response, split stream", asks: Asks::Response, meets: Meets::Split, ..STREAM },
+    Path { name: "replayed response", asks: Asks::Response, meets: Meets::Hit, ..PLAIN },
+    Path { name: "response replayed as a stream", asks: Asks::Response, meets: Meets::HitOther, ..STREAM },
+    Path { name: "response, fallen back", asks: Asks::Response, meets: Meets::Fallback, ..STREAM },
+    Path { name: "response, error body", asks: Asks::Response, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "response, error event", asks: Asks::Response, meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "own response", asks: Asks::OwnResponse, ..PLAIN },
+    Path { name: "own streamed response", asks: Asks::OwnResponse, ..STREAM },
+    Path { name: "own response, split stream", asks: Asks::OwnResponse, meets: Meets::Split, ..STREAM },
+    Path { name: "replayed own response", asks: Asks::OwnResponse, meets: Meets::HitOther, ..PLAIN },
+    Path { name: "own response, replayed stream", asks: Asks::OwnResponse, meets: Meets::Hit, ..STREAM },
+    Path { name: "own response by meaning", asks: Asks::OwnResponse, meets: Meets::HitByMeaning, ..PLAIN },
+    Path { name: "own response, error body", asks: Asks::OwnResponse, meets: Meets::ErrorBody, ..STREAM },
+    Path { name: "own response, error event", asks: Asks::OwnResponse, meets: Meets::ErrorEvent, ..STREAM },
+    Path { name: "frame, own streamed response", asks: Asks::OwnResponse, place: Place::Frame, ..STREAM },
     Path { name: "embedding", asks: Asks::Embedding, ..PLAIN },
     Path { name: "replayed embedding", asks: Asks::Embedding, meets: Meets::Hit, ..PLAIN },
     Path { name: "h2c", comes: Comes::Two, ..PLAIN },
@@ -205,6 +226,7 @@ impl Path {
         match self.asks {
             Asks::Chat | Asks::Tool => Operation::Chat,
             Asks::Completion => Operation::Completion,
+            Asks::Response | Asks::OwnResponse => Operation::Response,
             Asks::Embedding => Operation::Embedding,
         }
     }
@@ -215,6 +237,7 @@ impl Path {
             _ if self.client == Dialect::Bedrock && self.streams => "/bedrock/model/first/converse-stream",
             _ if self.client == Dialect::Bedrock => "/bedrock/model/first/converse",
             Operation::Completion => "/v1/completions",
+            Operation::Response => "/v1/responses",
             Operation::Embedding => "/v1/embeddings",
             _ => "/v1/chat/completions",
         }
@@ -251,6 +274,7 @@ impl Path {
                 json!({ "model": "first", "messages": [{ "role": "user", "content": says }] })
             }
             Asks::Completion => json!({ "model": "first", "prompt": says }),
+            Asks::Response | Asks::OwnResponse => json!({ "model": "first", "input": says }),
             Asks::Embedding => json!({ "model": "first", "input": [says] }),
         };
         if self.streams {
@@ -285,6 +309,12 @@ impl Path {
             Meets::Retry => vec![fails(), answer()],
             Meets::Fallback => vec![fails(), fails(), answer()],
             Meets::ErrorBody => vec![entry(json!({ "status": 400, "body": error }))],
+            Meets::ErrorEvent if self.asks == Asks::OwnResponse => {
+                let begun = json!({ "type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": "well " });
+                let failed = json!({ "type": "error", "code": "c", "message": said });
+                let raw = |data: Value| json!({ "raw": format!("data: {data}\n\n") });
+                vec![entry(json!({ "events": [raw(begun), raw(failed)], "fault": "cut" }))]
+            }
             Meets::ErrorEvent => vec![entry(json!({ "events": ["well ", last], "fault": "cut" }))],
         };
         let Goes::Packed(coding) = self.goes else { return reactions };
@@ -300,6 +330,7 @@ impl Path {
             if self.comes == Comes::Tls { ", tls: { certificate: edge.pem, key: edge.key }" } else { "" };
         let (dialect, version) =
             if self.provider == Dialect::Bedrock { ("bedrock", "") } else { ("openai", "/v1") };
+        let responses = if self.asks == Asks::OwnResponse { ", responses: true" } else { "" };
         let http2 = if self.goes == Goes::Two { ", http2: always" } else { "" };
         let above: String = parts.above.iter().map(|stage| format!("      {stage}\n")).collect();
         let (frames, above) = match self.place {
@@ -329,8 +360,8 @@ listeners:
 keys:
   one: {{ secret: "${{env:CELL_KEY}}" }}
 providers:
-  a: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/a{version}"{http2} }}
-  b: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/b{version}"{http2} }}
+  a: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/a{version}"{http2}{responses} }}
+  b: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/b{version}"{http2}{responses} }}
 models:
   first: {{ targets: [{{ provider: a, model: m }}], price: {{ input: 1, output: 4 }} }}
   second: {{ targets: [{{ provider: b, model: m }}], price: {{ input: 2, output: 8 }} }}
@@ -385,6 +416,8 @@ pub(crate) fn words(reply: &Reply) -> String {
             "/output/message/content/0/text",
             "/delta/text",
             "/delta/toolUse/input",
+            "/output/0/content/0/text",
+            "/delta",
         ] {
             out.push_str(json.pointer(pointer).and_then(Value::as_str).unwrap_or(""));
         }

@@ -299,8 +299,11 @@ impl Row {
             Stands::AsCache | Stands::InAttempt if path.place == Place::Frame => {
                 Some("the frame is around it in any case")
             }
-            Stands::AsCache if self.needs_models() && path.asks != Asks::Chat => {
-                Some("it takes chats, and says that it steps aside")
+            Stands::AsCache
+                if self.needs_models()
+                    && !matches!(path.asks, Asks::Chat | Asks::Response | Asks::OwnResponse) =>
+            {
+                Some("it takes conversations, and says that it steps aside")
             }
             // Another target is not as sick as the first.
             Stands::InAttempt if self.proof == Proof::RulesOut("a") && path.meets == Meets::Fallback => {

@@ -4,10 +4,11 @@
 
 mod replies;
 mod requests;
+mod responses;
 
-use crate::speaks;
+use crate::{WireFormat, speaks};
 use std::fmt::Write;
-use weir_message::Dialect;
+use weir_message::{Dialect, Operation};
 
 /// What becomes of a feature on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,25 +43,43 @@ impl Fate {
     }
 }
 
-/// The dialects of the table.
-fn dialects() -> impl Iterator<Item = Dialect> {
-    Dialect::ALL.iter().copied().filter(|dialect| speaks(*dialect))
+/// The dialects of the table, where chats are asked for.
+fn chats() -> impl Iterator<Item = WireFormat> {
+    let spoken = Dialect::ALL.iter().copied().filter(|dialect| speaks(*dialect));
+    spoken.map(|dialect| WireFormat { dialect, operation: Operation::Chat })
 }
 
-/// A table with a row for each feature and a column for each way from one dialect to another.
-fn table(corner: &str, names: &[&str], fate: impl Fn(usize, Dialect, Dialect) -> Fate, out: &mut String) {
-    let ways: Vec<(Dialect, Dialect)> = dialects()
-        .flat_map(|from| dialects().map(move |to| (from, to)))
-        .filter(|(from, to)| from != to)
-        .collect();
+/// OpenAI's Responses API. A provider that has it is asked by its own clients alone, whose bytes pass.
+const RESPONSES: WireFormat = WireFormat { dialect: Dialect::OpenAi, operation: Operation::Response };
+
+/// What a column says of a format.
+fn label(format: WireFormat) -> &'static str {
+    if format == RESPONSES { "responses" } else { format.dialect.name() }
+}
+
+type Way = (WireFormat, WireFormat);
+
+/// The ways from one dialect to another.
+fn between_dialects() -> impl Iterator<Item = Way> {
+    chats().flat_map(|from| chats().map(move |to| (from, to))).filter(|(from, to)| from != to)
+}
+
+/// A table with a row for each feature and a column for each way.
+fn table(
+    corner: &str,
+    names: &[&str],
+    ways: &[Way],
+    fate: impl Fn(usize, WireFormat, WireFormat) -> Fate,
+    out: &mut String,
+) {
     let _ = write!(out, "| {corner} |");
-    for (from, to) in &ways {
-        let _ = write!(out, " {from} → {to} |");
+    for (from, to) in ways {
+        let _ = write!(out, " {} → {} |", label(*from), label(*to));
     }
     let _ = write!(out, "\n|---|{}\n", "---|".repeat(ways.len()));
     for (n, name) in names.iter().enumerate() {
         let _ = write!(out, "| {name} |");
-        for (from, to) in &ways {
+        for (from, to) in ways {
             let _ = write!(out, " {} |", fate(n, *from, *to).word());
         }
         out.push('\n');
@@ -76,12 +95,15 @@ fn page() -> String {
          out; `x-weir-dropped` names it. *refused*: the answer may mean something else without it, so the target is ruled out \
          (`unsupported`), unless its provider says `unsupported: drop`. *–*: the dialect that sends has no word for it. *no \
          place*: the client's dialect has no word for it.\n\n\
+         *responses* is OpenAI's Responses API, as its clients speak it to providers that are asked for chats.\n\n\
          Between equal dialects the bytes pass as they are. Bedrock takes what the model behind it takes: here Claude Sonnet 4.5.\n\n\
          ## Requests, from the client's dialect to the provider's\n\n",
     );
-    table("feature", &requests::names(), requests::fate, &mut out);
+    let ways: Vec<Way> = between_dialects().chain(chats().map(|to| (RESPONSES, to))).collect();
+    table("feature", &requests::names(), &ways, requests::fate, &mut out);
     out.push_str("\n## Replies, from the provider's dialect to the client's, whole and streamed\n\n");
-    table("feature", &replies::names(), replies::fate, &mut out);
+    let ways: Vec<Way> = between_dialects().chain(chats().map(|from| (from, RESPONSES))).collect();
+    table("feature", &replies::names(), &ways, replies::fate, &mut out);
     out
 }
 

@@ -1,6 +1,6 @@
 //! Features of replies.
 
-use super::Fate;
+use super::{Fate, label};
 use crate::collect::pieces_of;
 use crate::wire::wire;
 use crate::{
@@ -8,8 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use weir_message::{
-    Choice, Citation, Dialect, Finish, Operation, Part, Reasoning, Reply, ReplyBody, Text, TextForm,
-    ToolCall, Usage,
+    Choice, Citation, Finish, Part, Reasoning, Reply, ReplyBody, Text, TextForm, ToolCall, Usage,
 };
 
 /// A feature: put into a reply, and looked for in what arrives.
@@ -23,25 +22,26 @@ pub(super) fn names() -> Vec<&'static str> {
     FEATURES.iter().map(|feature| feature.name).collect()
 }
 
-/// What becomes of a feature between two dialects, whole and streamed alike.
-pub(super) fn fate(n: usize, from: Dialect, to: Dialect) -> Fate {
+/// What becomes of a feature on its way from one format to another, whole and streamed alike.
+pub(super) fn fate(n: usize, from: WireFormat, to: WireFormat) -> Fate {
     let feature = &FEATURES[n];
+    let way = || format!("{} {} → {}", feature.name, label(from), label(to));
     let mut choice = Choice { index: 0, parts: vec![words("hello")], finish: Some(Finish::Stop), stop: None };
     let mut usage = Usage { input: 100, output: 50, ..Usage::default() };
     (feature.add)(&mut choice, &mut usage);
     let mut said = Reply::new(200, "");
     said.body = ReplyBody::Choices(vec![choice.clone()]);
     said.usage = Some(usage);
-    let written = wire(from).unwrap().encode_reply(&said, Operation::Chat, &identity());
+    let written = wire(from.dialect).unwrap().encode_reply(&said, from.operation, &identity());
     let mut own = Reply::new(200, written);
-    decode_reply(&mut own, from, Operation::Chat).unwrap_or_else(|fault| panic!("{from}: {fault:?}"));
+    decode_reply(&mut own, from.dialect, from.operation)
+        .unwrap_or_else(|fault| panic!("{}: {fault:?}", way()));
     if !(feature.arrives)(&own) {
         return Fate::Unsaid;
     }
     own.body = ReplyBody::Unread;
-    let format = |dialect| WireFormat { dialect, operation: Operation::Chat };
-    let mut whole = translate_reply(own, format(from), format(to), &identity()).unwrap();
-    decode_reply(&mut whole, to, Operation::Chat).unwrap_or_else(|fault| panic!("{from} → {to}: {fault:?}"));
+    let mut whole = translate_reply(own, from, to, &identity()).unwrap();
+    decode_reply(&mut whole, to.dialect, to.operation).unwrap_or_else(|fault| panic!("{}: {fault:?}", way()));
     let streamed = streamed(&choice, usage, from, to);
     // A refusal in a dialect that knows none is words.
     let as_words = |reply: &Reply| feature.name == REFUSAL && reply.text() == "no";
@@ -49,7 +49,7 @@ pub(super) fn fate(n: usize, from: Dialect, to: Dialect) -> Fate {
         (true, true) => Fate::Carried,
         (false, false) if as_words(&whole) && as_words(&streamed) => Fate::Emulated,
         (false, false) => Fate::NoPlace,
-        (whole, _) => panic!("{} {from} → {to}: whole {whole}, streamed {}", feature.name, !whole),
+        (whole, _) => panic!("{}: whole {whole}, streamed {}", way(), !whole),
     }
 }
 
@@ -58,8 +58,8 @@ fn identity() -> Identity {
 }
 
 /// The same reply as a stream of the provider, written anew for the client and put together.
-fn streamed(choice: &Choice, usage: Usage, from: Dialect, to: Dialect) -> Reply {
-    let mut provider = StreamEncoder::new(from, Operation::Chat, identity());
+fn streamed(choice: &Choice, usage: Usage, from: WireFormat, to: WireFormat) -> Reply {
+    let mut provider = StreamEncoder::new(from.dialect, from.operation, identity());
     let mut pieces = vec![Piece::Start { id: Some("i".into()), model: Some("m".into()), created: Some(1) }];
     pieces_of(choice, &mut pieces);
     pieces.extend([Piece::Usage(usage), Piece::Done]);
@@ -69,10 +69,9 @@ fn streamed(choice: &Choice, usage: Usage, from: Dialect, to: Dialect) -> Reply 
             bytes.extend_from_slice(&provider.send(&event));
         }
     }
-    let format = |dialect| WireFormat { dialect, operation: Operation::Chat };
-    let mut decoder = StreamDecoder::translating(format(from), format(to), identity()).unwrap();
+    let mut decoder = StreamDecoder::translating(from, to, identity()).unwrap();
     decoder.push(Bytes::from(bytes));
-    let mut collector = Collector::new(to, Operation::Chat, 1 << 20);
+    let mut collector = Collector::new(to.dialect, to.operation, 1 << 20);
     while let Some(event) = decoder.next_event().unwrap() {
         collector.push(&event).unwrap();
     }

@@ -1,13 +1,13 @@
 //! Features of requests.
 
-use super::Fate;
+use super::{Fate, RESPONSES, label, responses};
 use crate::carry::Loss;
 use crate::settings::{Effort, Format, Settings, Thinking, ToolChoice};
 use crate::wire::wire;
 use crate::{WireFormat, decode, outgoing};
 use weir_message::{
-    Body, CachePoint, Chat, Dialect, Media, MediaKind, Message, Operation, Part, Reasoning, Request, Role,
-    Source, Text, TextForm, Tool, ToolCall, ToolKind, ToolResult,
+    Body, CachePoint, Chat, Dialect, Media, MediaKind, Message, Part, Reasoning, Request, Role, Source, Text,
+    TextForm, Tool, ToolCall, ToolKind, ToolResult,
 };
 
 /// A feature: put into a conversation, and looked for in what arrives.
@@ -25,14 +25,15 @@ pub(super) fn names() -> Vec<&'static str> {
     FEATURES.iter().map(|feature| feature.name).collect()
 }
 
-/// What becomes of a feature between two dialects.
-pub(super) fn fate(n: usize, from: Dialect, to: Dialect) -> Fate {
+/// What becomes of a feature on its way from one format to another.
+pub(super) fn fate(n: usize, from: WireFormat, to: WireFormat) -> Fate {
     let feature = &FEATURES[n];
     let Some(request) = written(feature, from) else { return Fate::Unsaid };
-    let out = outgoing(&request, WireFormat { dialect: to, operation: Operation::Chat }, model(to), false)
-        .unwrap_or_else(|fault| panic!("{} {from} → {to}: {fault:?}", feature.name));
+    let way = format!("{} {} → {}", feature.name, label(from), label(to));
+    let out =
+        outgoing(&request, to, model(to.dialect), false).unwrap_or_else(|fault| panic!("{way}: {fault:?}"));
     let arrived = read(to, &out.body);
-    let settings = wire(to).unwrap().settings(&arrived).unwrap();
+    let settings = wire(to.dialect).unwrap().settings(&arrived).unwrap();
     let chat = arrived.chat().unwrap();
     match (out.dropped.iter().any(|lost| lost.matters), out.dropped.is_empty()) {
         (true, _) => Fate::Refused,
@@ -48,36 +49,48 @@ fn model(dialect: Dialect) -> &'static str {
     if dialect == Dialect::Bedrock { "anthropic.claude-sonnet-4-5-20250929-v1:0" } else { "m" }
 }
 
-/// A request with the feature in a client's dialect; `None` if the dialect has no word for it.
-fn written(feature: &Feature, dialect: Dialect) -> Option<Request> {
-    let mut chat = Chat { messages: vec![turn(Role::User, vec![words("hello")])], ..Chat::default() };
-    let mut settings = Settings::default();
-    (feature.add)(&mut chat, &mut settings);
-    let mut neutral = Request::new("r", dialect, Operation::Chat, "");
-    neutral.body = Body::Chat(chat);
-    let mut loss = Loss::default();
-    let bytes = wire(dialect)?.encode(&neutral, &settings, model(dialect), &mut loss).ok()?;
-    if !loss.list().is_empty() {
-        return None;
-    }
-    let request = read(dialect, &bytes);
-    let settings = wire(dialect)?.settings(&request).unwrap();
-    (feature.arrives)(request.chat().unwrap(), &settings).then_some(request)
+/// A request with the feature in a client's format; `None` if it has no word for it.
+fn written(feature: &Feature, format: WireFormat) -> Option<Request> {
+    let wire = wire(format.dialect)?;
+    let bytes = match format {
+        RESPONSES => responses::body(feature.name)?,
+        _ => {
+            let mut chat = Chat { messages: vec![turn(Role::User, vec![words("hello")])], ..Chat::default() };
+            let mut settings = Settings::default();
+            (feature.add)(&mut chat, &mut settings);
+            let mut neutral = Request::new("r", format.dialect, format.operation, "");
+            neutral.body = Body::Chat(chat);
+            let mut loss = Loss::default();
+            let bytes = wire.encode(&neutral, &settings, model(format.dialect), &mut loss).ok()?;
+            if !loss.list().is_empty() {
+                return None;
+            }
+            bytes
+        }
+    };
+    let request = read(format, &bytes);
+    let settings = wire.settings(&request).unwrap();
+    let arrives = (feature.arrives)(request.chat().unwrap(), &settings);
+    // What has no name here is refused by its own.
+    let is_said = arrives || format == RESPONSES && !settings.others.is_empty();
+    assert!(is_said || format != RESPONSES, "{} is not read", feature.name);
+    is_said.then_some(request)
 }
 
-/// A request as a client of the dialect sends it.
-fn read(dialect: Dialect, body: &bytes::Bytes) -> Request {
-    let path = match dialect {
+/// A request as a client of the format sends it.
+fn read(format: WireFormat, body: &bytes::Bytes) -> Request {
+    let path = match format.dialect {
+        _ if format == RESPONSES => "/v1/responses",
         Dialect::OpenAi | Dialect::Native => "/v1/chat/completions",
         Dialect::Anthropic => "/v1/messages",
         Dialect::Gemini => "/gemini/v1beta/models/m:generateContent",
         Dialect::Bedrock => "/bedrock/model/m/converse",
         Dialect::Cohere => "/cohere/v2/chat",
     };
-    let mut request = Request::new("r", dialect, Operation::Chat, path);
+    let mut request = Request::new("r", format.dialect, format.operation, path);
     request.raw = body.clone();
     decode(&mut request)
-        .unwrap_or_else(|fault| panic!("{dialect}: {fault:?}: {}", String::from_utf8_lossy(body)));
+        .unwrap_or_else(|fault| panic!("{}: {fault:?}: {}", label(format), String::from_utf8_lossy(body)));
     request
 }
 
@@ -112,7 +125,7 @@ fn tool() -> Tool {
     }
 }
 
-const SCHEMA: &str = r#"{"type":"object","properties":{"who":{"type":"string"}},"required":["who"],"additionalProperties":false}"#;
+pub(super) const SCHEMA: &str = r#"{"type":"object","properties":{"who":{"type":"string"}},"required":["who"],"additionalProperties":false}"#;
 
 fn call(id: &'static str, who: &'static str) -> Part {
     let arguments = Text { form: TextForm::Json, ..Text::added(format!(r#"{{"who":"{who}"}}"#)) };
@@ -171,7 +184,7 @@ fn says(chat: &Chat, text: &str) -> bool {
 }
 
 /// A picture of one pixel.
-const PIXEL: &str =
+pub(super) const PIXEL: &str =
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg==";
 
 macro_rules! features {

@@ -72,15 +72,18 @@ fn asked_in_place(bytes: Bytes, model: &str) -> Result<Bytes, Fault> {
 /// An error body.
 pub(crate) fn error_body(error: &ErrorBody<'_>) -> Bytes {
     Bytes::from(object(|o| {
-        o.object("error", |o| {
-            o.string("message", error.message).string("type", error.kind);
-            match error.param {
-                Some(param) => o.string("param", param),
-                None => o.null("param"),
-            };
-            o.string("code", error.code).string("request_id", error.request_id);
-        });
+        o.object("error", |o| self::error(o, error));
     }))
+}
+
+/// The fields of an error.
+pub(super) fn error(o: &mut Object<'_>, error: &ErrorBody<'_>) {
+    o.string("message", error.message).string("type", error.kind);
+    match error.param {
+        Some(param) => o.string("param", param),
+        None => o.null("param"),
+    };
+    o.string("code", error.code).string("request_id", error.request_id);
 }
 
 /// An id with the prefix of OpenAI's own for the operation.

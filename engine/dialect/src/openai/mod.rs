@@ -6,6 +6,7 @@ pub(crate) mod encoder;
 pub(crate) mod parts;
 pub(crate) mod reply;
 mod request;
+mod responses;
 pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
@@ -28,6 +29,7 @@ use weir_message::{Fault, Operation, Reply, Request};
 const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/chat/completions", Operation::Chat),
     (&[Method::POST], "/v1/completions", Operation::Completion),
+    (&[Method::POST], "/v1/responses", Operation::Response),
     (&[Method::POST], "/v1/embeddings", Operation::Embedding),
     (&[Method::GET], "/v1/models", Operation::Model),
     (&[Method::GET], "/v1/models/", Operation::Model),
@@ -44,23 +46,34 @@ impl Wire for OpenAi {
     fn has_body(&self, operation: Operation) -> bool {
         matches!(
             operation,
-            Operation::Chat | Operation::Completion | Operation::Embedding | Operation::Rerank
+            Operation::Chat
+                | Operation::Completion
+                | Operation::Response
+                | Operation::Embedding
+                | Operation::Rerank
         )
     }
 
     fn read_head(&self, request: &mut Request, whole: &ByteString) -> Scanned<()> {
-        decode::read_head(request, whole)
+        match request.operation {
+            Operation::Response => responses::read_head(request, whole),
+            _ => decode::read_head(request, whole),
+        }
     }
 
     fn decode(&self, request: &mut Request, whole: &ByteString) -> Scanned<()> {
-        if request.operation == Operation::Rerank {
-            return rerank::decode(request, whole);
+        match request.operation {
+            Operation::Response => responses::decode(request, whole),
+            Operation::Rerank => rerank::decode(request, whole),
+            _ => decode::decode(request, whole),
         }
-        decode::decode(request, whole)
     }
 
     fn settings(&self, request: &Request) -> Result<Settings, Fault> {
-        wishes::read(request)
+        match request.operation {
+            Operation::Response => responses::settings(request),
+            _ => wishes::read(request),
+        }
     }
 
     fn patched(&self, request: &Request, model: &str, ask_usage: bool) -> Result<Bytes, Fault> {
@@ -81,6 +94,7 @@ impl Wire for OpenAi {
         let path = match operation {
             Operation::Chat => "/chat/completions",
             Operation::Completion => "/completions",
+            Operation::Response => "/responses",
             Operation::Embedding => "/embeddings",
             Operation::Rerank => "/rerank",
             Operation::Model => "/models",
@@ -90,26 +104,39 @@ impl Wire for OpenAi {
     }
 
     fn decode_reply(&self, reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
-        reply::decode(reply, operation, whole)
+        match operation {
+            Operation::Response => responses::decode_reply(reply, whole),
+            _ => reply::decode(reply, operation, whole),
+        }
     }
 
     fn summary(&self, operation: Operation, whole: &ByteString) -> Scanned<ReplySummary> {
-        if operation == Operation::Rerank {
-            return rerank::summary(whole);
+        match operation {
+            Operation::Response => responses::summary(whole),
+            Operation::Rerank => rerank::summary(whole),
+            _ => reply::summary(whole),
         }
-        reply::summary(whole)
     }
 
     fn encode_reply(&self, reply: &Reply, operation: Operation, identity: &Identity) -> Bytes {
-        encode::reply(reply, operation, identity)
+        match operation {
+            Operation::Response => responses::encode_reply(reply, identity),
+            _ => encode::reply(reply, operation, identity),
+        }
     }
 
-    fn reader(&self, _operation: Operation) -> Box<dyn ReadEvents> {
-        Box::new(stream::Reader::new())
+    fn reader(&self, operation: Operation) -> Box<dyn ReadEvents> {
+        match operation {
+            Operation::Response => Box::new(responses::Reader::default()),
+            _ => Box::new(stream::Reader::new()),
+        }
     }
 
     fn writer(&self, operation: Operation, identity: Identity) -> Box<dyn WriteEvents> {
-        Box::new(encoder::Encoder::new(operation, identity))
+        match operation {
+            Operation::Response => Box::new(responses::Encoder::new(identity)),
+            _ => Box::new(encoder::Encoder::new(operation, identity)),
+        }
     }
 
     fn error_body(&self, error: &ErrorBody<'_>) -> Bytes {

@@ -176,7 +176,7 @@ pub(crate) fn located(url: ByteString) -> (Option<ByteString>, Source) {
 }
 
 /// `input_audio` and `file`: bytes, or the id of a file at the provider.
-fn inline(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Option<Media>> {
+pub(super) fn inline(scan: &mut Scan<'_>, kind: MediaKind) -> Scanned<Option<Media>> {
     let (mut source, mut media_type, mut name) = (None, None, None);
     scan.object(&["data", "format", "file_data", "file_id", "filename"], |scan, field, _| {
         if scan.next()? != Next::String {

@@ -137,7 +137,7 @@ impl ReadEvents for Reader {
 /// Reads an event's data; the places of its texts are places in `raw`.
 fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
     let data = Data::of(raw, said)?;
-    let mut chunk = read(&data.whole, data.range.clone(), want)?;
+    let mut chunk = read(Scan::new(&data.whole, data.range.clone())?, want)?;
     for delta in &mut chunk.deltas {
         delta.text.at = delta.text.at.take().map(|at| data.place(at));
     }
@@ -208,9 +208,8 @@ impl Chunk {
 }
 
 /// Reads the data of one event.
-fn read(whole: &ByteString, data: Range<usize>, want: Want) -> Scanned<Chunk> {
+fn read(mut scan: Scan<'_>, want: Want) -> Scanned<Chunk> {
     let mut out = Chunk::default();
-    let mut scan = Scan::new(whole, data)?;
     scan.object(&["choices", "usage", "error", "id", "model", "created"], |scan, field, _| {
         match (field, scan.next()?) {
             ("choices", Next::Array) => {

@@ -47,7 +47,7 @@ pub(crate) fn read(request: &Request) -> Result<Settings, Fault> {
             "tool_choice" | "function_call" => out.tool_choice = Some(tool_choice(json, &param.name)?),
             "parallel_tool_calls" => out.parallel_tools = Some(typed(json, "parallel_tool_calls")?),
             "response_format" => out.format = Some(format(json)?),
-            "reasoning_effort" => out.thinking = Some(effort(json)?),
+            "reasoning_effort" => out.thinking = Some(effort(json, "reasoning_effort")?),
             "reasoning" => out.thinking = reasoning(json)?,
             "user" | "safety_identifier" => out.user = Some(text(json, &param.name)?),
             "service_tier" => out.service_tier = Some(text(json, "service_tier")?),
@@ -128,12 +128,13 @@ fn format(json: &str) -> Result<Format, Fault> {
     })
 }
 
-fn effort(json: &str) -> Result<Thinking, Fault> {
-    let name: Cow<'_, str> = typed(json, "reasoning_effort")?;
+/// The effort that a field asks for.
+pub(super) fn effort(json: &str, field: &str) -> Result<Thinking, Fault> {
+    let name: Cow<'_, str> = typed(json, field)?;
     match Effort::from_name(&name) {
         _ if name == "none" => Ok(Thinking::Off),
         Some(effort) => Ok(Thinking::Effort(effort)),
-        None => Err(wrong("reasoning_effort")),
+        None => Err(wrong(field)),
     }
 }
 
@@ -149,7 +150,7 @@ fn reasoning(json: &str) -> Result<Option<Thinking>, Fault> {
     let said: Reasoning<'_> = typed(json, "reasoning")?;
     Ok(match said {
         Reasoning { max_tokens: Some(tokens), .. } => Some(Thinking::Budget(tokens)),
-        Reasoning { effort: Some(json), .. } => Some(effort(json.get())?),
+        Reasoning { effort: Some(json), .. } => Some(effort(json.get(), "reasoning")?),
         Reasoning { enabled: Some(true), .. } => Some(Thinking::Auto),
         Reasoning { enabled: Some(false), .. } => Some(Thinking::Off),
         _ => None,

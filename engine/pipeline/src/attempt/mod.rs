@@ -217,7 +217,8 @@ impl Run {
 
 /// Whether the reply to a request is to be streamed. Other operations have no streams, whatever the client says.
 pub(crate) fn streams(request: &Request) -> bool {
-    request.head.stream && matches!(request.operation, Operation::Chat | Operation::Completion)
+    let has_streams = [Operation::Chat, Operation::Completion, Operation::Response];
+    request.head.stream && has_streams.contains(&request.operation)
 }
 
 /// The route of the model that the request asks for.

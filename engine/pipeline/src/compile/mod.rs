@@ -106,6 +106,7 @@ impl Compiler<'_> {
         let of_frames = std::mem::take(&mut self.limit_names);
         let mut pipelines: Vec<Pipeline> = Vec::new();
         let mut taken = reach::Taken::default();
+        let mut beside = reach::Beside::default();
         for decl in &self.set.pipelines {
             let params = params_of(&self.set.params);
             let when = self.condition(decl.when.as_ref(), HookKind::Match, &params);
@@ -132,6 +133,7 @@ impl Compiler<'_> {
             }
             reach::limits(&self.limit_names, &steps, self.diagnostics);
             reach::check(decl, when.as_deref(), &decls, &steps, framed, self.diagnostics);
+            beside.check(decl, when.as_deref(), steps.get(framed..).unwrap_or_default(), self.diagnostics);
             fingerprint::seal(&mut steps, &decls, &models);
             let shared_conditions = share_conditions(&mut steps);
             let of_when = when.as_ref().map_or(Needs::NONE, |when| cel::needs_of(when.reads()));
@@ -217,5 +219,11 @@ fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
 }
 
 /// The operations that this version takes.
-pub const SERVED: &[Operation] =
-    &[Operation::Chat, Operation::Count, Operation::Completion, Operation::Embedding, Operation::Rerank];
+pub const SERVED: &[Operation] = &[
+    Operation::Chat,
+    Operation::Count,
+    Operation::Completion,
+    Operation::Response,
+    Operation::Embedding,
+    Operation::Rerank,
+];

@@ -250,6 +250,7 @@ fn every_code_of_the_loader_is_in_the_table() {
         Code::MissingModel,
         Code::NeedsUpgrade,
         Code::NeverHappens,
+        Code::BesideGuards,
         Code::UnseenShadow,
         Code::VacuousCase,
         Code::BadCase,

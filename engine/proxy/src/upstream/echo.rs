@@ -24,6 +24,7 @@ pub(crate) async fn send(call: Call) -> Result<Answer, CallError> {
         path if path.ends_with("/rerank") => Operation::Rerank,
         path if path.ends_with("/models") => Operation::Model,
         path if path.ends_with("/chat/completions") => Operation::Chat,
+        path if path.ends_with("/responses") => Operation::Response,
         _ => Operation::Completion,
     };
     let EchoPlan { status, headers, delay, body, cut, hang } = plan(operation, &call.model, &call.body);

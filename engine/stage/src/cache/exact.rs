@@ -13,7 +13,7 @@
 use super::control::Control;
 use super::entry::{Rules, answer, said, usable};
 use super::keep::{Mind, Pending, bypass};
-use super::key::{Part, of, partition};
+use super::key::{Part, lies_elsewhere, of, partition};
 use crate::per::Per;
 use bytestring::ByteString;
 use futures::future::{Either, select};
@@ -98,6 +98,10 @@ impl Stage for Exact {
         let x = &*visit.exchange;
         if !TEXT_OPERATIONS.contains(&x.request.operation) {
             bypass(&mut visit, "replies of this operation are not kept");
+            return CONTINUE;
+        }
+        if let Some(reason) = lies_elsewhere(&x.request) {
+            bypass(&mut visit, reason);
             return CONTINUE;
         }
         let control = match self.honour_cache_control {
@@ -223,6 +227,7 @@ mod tests {
     use crate::testing::{World, chat, wrongs};
     use serde_json::json;
     use std::time::Duration;
+    use weir_message::Operation;
 
     const EVERYONE: &str = "- cache: exact\n  with: { per: everyone, ttl: 10m }";
 
@@ -267,6 +272,38 @@ mod tests {
             assert_eq!(got.header("x-weir-cache"), "miss", "{team} {body}");
         }
         assert_eq!(world.send_as(Some("web"), &[], chat("hi")).await.header("x-weir-cache"), "hit");
+    }
+
+    #[tokio::test]
+    async fn a_response_is_kept_whole_and_replayed_as_it_is_asked() {
+        let world = World::new(EVERYONE);
+        let ask = async |fields: serde_json::Value| {
+            let mut body = json!({ "model": "fast", "input": "hi" });
+            body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
+            world.ask(Operation::Response, None, &[], body).await
+        };
+        let first = ask(json!({ "stream": true })).await;
+        assert_eq!(first.header("x-weir-cache"), "miss");
+        let last = first.body.lines().filter_map(|line| line.strip_prefix("data: ")).next_back().unwrap();
+        let told: serde_json::Value = serde_json::from_str(last).unwrap();
+        let second = ask(json!({ "metadata": { "a": "b" } })).await;
+        assert_eq!((second.header("x-weir-cache"), &second.json()), ("hit", &told["response"]));
+        let third = ask(json!({ "stream": true })).await;
+        assert_eq!(third.header("x-weir-cache"), "hit");
+        assert!(
+            third.body.contains("echo: hi") && third.body.contains("response.completed"),
+            "{}",
+            third.body
+        );
+        for (fields, said) in [
+            (json!({ "store": true }), "miss"),
+            (json!({ "previous_response_id": "resp_0" }), "miss"),
+            (json!({ "instructions": "be brief" }), "miss"),
+            (json!({ "conversation": null }), "miss"),
+            (json!({ "conversation": "conv_0" }), "bypass"),
+        ] {
+            assert_eq!(ask(fields.clone()).await.header("x-weir-cache"), said, "{fields}");
+        }
     }
 
     #[tokio::test]

@@ -1,10 +1,11 @@
 //! What must be the same for one reply to answer two requests.
 
 use serde_json::Value;
+use weir_message::{Operation, Request};
 use weir_pipeline::Exchange;
 
 /// Fields that do not change the answer: how it is sent, who is charged, what is traced.
-const IRRELEVANT: [&str; 8] = [
+const IRRELEVANT: &[&str] = &[
     "stream",
     "stream_options",
     "user",
@@ -12,8 +13,22 @@ const IRRELEVANT: [&str; 8] = [
     "store",
     "safety_identifier",
     "prompt_cache_key",
+    "prompt_cache_options",
     "prompt_cache_retention",
 ];
+
+/// Whether a field of a request does not change the answer.
+fn is_irrelevant(operation: Operation, name: &str) -> bool {
+    // A response that is stored can be continued by its id.
+    IRRELEVANT.contains(&name) && !(operation == Operation::Response && name == "store")
+}
+
+/// Why what a request asks cannot be told from its body: a conversation that the provider keeps grows with each turn.
+pub(crate) fn lies_elsewhere(request: &Request) -> Option<&'static str> {
+    let conversation = request.params.get("conversation").filter(|json| &***json != "null");
+    (request.operation == Operation::Response && conversation.is_some())
+        .then_some("the conversation is kept by the provider")
+}
 
 /// What of a request goes into its key.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -35,9 +50,9 @@ pub(crate) fn of(x: &Exchange, per: &str, part: Part) -> Result<[u8; 32], String
     let mut body: Value =
         serde_json::from_slice(&body).map_err(|_| "the request's body is not JSON".to_owned())?;
     if let Value::Object(fields) = &mut body {
-        fields.retain(|name, _| !IRRELEVANT.contains(&name.as_str()));
+        fields.retain(|name, _| !is_irrelevant(x.request.operation, name));
         if part == Part::ButLastUserTurn {
-            blank_last_user_turn(fields);
+            blank_last_user_turn(fields, x.request.operation);
         }
     }
     let mut canonical = Vec::with_capacity(1024);
@@ -49,8 +64,17 @@ pub(crate) fn of(x: &Exchange, per: &str, part: Part) -> Result<[u8; 32], String
     Ok(*blake3::hash(&canonical).as_bytes())
 }
 
-fn blank_last_user_turn(fields: &mut serde_json::Map<String, Value>) {
-    let Some(Value::Array(messages)) = fields.get_mut("messages") else { return };
+fn blank_last_user_turn(fields: &mut serde_json::Map<String, Value>, operation: Operation) {
+    let turns = if operation == Operation::Response { "input" } else { "messages" };
+    let messages = match fields.get_mut(turns) {
+        Some(Value::Array(messages)) => messages,
+        // Of a response, all that the user says.
+        Some(words @ Value::String(_)) => {
+            *words = Value::Null;
+            return;
+        }
+        _ => return,
+    };
     let is_user = |message: &&mut Value| message.get("role").and_then(Value::as_str) == Some("user");
     if let Some(Value::Object(message)) = messages.iter_mut().rev().find(is_user) {
         message.insert("content".to_owned(), Value::Null);
@@ -97,6 +121,40 @@ fn spell_text(text: &str, out: &mut Vec<u8>) {
 mod tests {
     use super::*;
     use serde_json::json;
+
+    #[test]
+    fn the_last_user_turn_alone_is_blanked() {
+        let blanked = |operation, mut body: Value| {
+            blank_last_user_turn(body.as_object_mut().unwrap(), operation);
+            body
+        };
+        let turns = |last: Value| json!([{ "role": "user", "content": "a" }, { "role": "user", "content": last }, { "role": "system", "content": "c" }]);
+        for (operation, body, want) in [
+            (
+                Operation::Chat,
+                json!({ "messages": turns(json!("b")) }),
+                json!({ "messages": turns(Value::Null) }),
+            ),
+            (
+                Operation::Response,
+                json!({ "input": turns(json!("b")) }),
+                json!({ "input": turns(Value::Null) }),
+            ),
+            (
+                Operation::Response,
+                json!({ "input": "b", "instructions": "i" }),
+                json!({ "input": null, "instructions": "i" }),
+            ),
+            (Operation::Chat, json!({ "input": "b" }), json!({ "input": "b" })),
+            (
+                Operation::Response,
+                json!({ "messages": turns(json!("b")) }),
+                json!({ "messages": turns(json!("b")) }),
+            ),
+        ] {
+            assert_eq!(blanked(operation, body), want);
+        }
+    }
 
     #[test]
     fn equal_values_have_one_spelling_and_others_another() {

@@ -15,7 +15,7 @@ use super::control::Control;
 use super::entry::{Rules, answer, said, usable};
 use super::exact::{a_mebibyte, an_hour, five_seconds, not_cached};
 use super::keep::{Mind, Pending, bypass, round};
-use super::key::{Part, of};
+use super::key::{Part, lies_elsewhere, of};
 use crate::per::Per;
 use bytestring::ByteString;
 use futures::future::{Either, select};
@@ -164,8 +164,11 @@ impl Stage for Semantic {
 
 /// The words of the last user turn, or why they cannot be compared by meaning.
 fn question(request: &Request) -> Result<ByteString, &'static str> {
-    if request.operation != Operation::Chat {
-        return Err("only chats are compared by meaning");
+    if !matches!(request.operation, Operation::Chat | Operation::Response) {
+        return Err("only conversations are compared by meaning");
+    }
+    if let Some(reason) = lies_elsewhere(request) {
+        return Err(reason);
     }
     let messages = request.messages();
     let Some(at) = messages.iter().rposition(|message| message.role == Role::User) else {

@@ -255,7 +255,8 @@ pub(super) fn worst<'x>(
         false => x.plan.services().request_tokens(&x.request) + media(x) * MEDIA,
     };
     let most = weir_dialect::most_output(&x.request).map_err(|fault| fault.message.to_string())?;
-    let answers = matches!(x.request.operation, Operation::Chat | Operation::Completion);
+    let answers =
+        matches!(x.request.operation, Operation::Chat | Operation::Completion | Operation::Response);
     Ok(x.reachable().into_iter().map(move |target| {
         let longest = match (most.tokens, target.output_limit) {
             (Some(asked), Some(limit)) => asked.min(limit),

@@ -134,8 +134,6 @@ fn a_reply_taken_apart_is_the_stream() {
         .as_object_mut()
         .unwrap()
         .retain(|name, _| !matches!(&**name, "cache_creation" | "service_tier"));
-    want["id"] = json!("msg_r1");
-    want["model"] = json!("fast");
     assert_eq!(again, want);
 }
 

@@ -143,7 +143,7 @@ impl Went {
 fn plan(guard: &str) -> Result<Plan, String> {
     static STATE: OnceLock<Arc<State>> = OnceLock::new();
     let yaml = format!(
-        "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1 }}\nmodels:\n  m: {{ targets: [ {{ provider: a, model: ma }} ] }}\npipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n      - {guard}\n"
+        "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1, responses: true }}\nmodels:\n  m: {{ targets: [ {{ provider: a, model: ma }} ] }}\npipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n      - {guard}\n"
     );
     let snapshot = Snapshot::from_files([("policy.yaml", yaml)]);
     let loaded = load(&snapshot, &Environment { builtins: &Guards, catalogue: &NoRows, library: &[] });
@@ -177,8 +177,7 @@ pub(crate) fn send(guard: &str, operation: Operation, body: &Value, reply: Strin
         sink: Arc::clone(&ended) as Arc<dyn Sink>,
         seed: 7,
     });
-    let path = if operation == Operation::Chat { "/v1/chat/completions" } else { "/v1/embeddings" };
-    let mut request = Request::new("r1", Dialect::OpenAi, operation, path);
+    let mut request = Request::new("r1", Dialect::OpenAi, operation, "/v1");
     request.raw = Bytes::from(body.to_string());
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let (status, body) = runtime.block_on(async {

@@ -126,6 +126,35 @@ fn a_query_and_the_documents_to_rank_are_read() {
 }
 
 #[test]
+fn a_response_gets_its_words_back_wherever_it_repeats_them() {
+    let guard = "{ guard: pii, with: { find: [email], then: replace, restore: true } }";
+    let said = "to <EMAIL_1> now";
+    let item = json!({ "type": "message", "role": "assistant", "content": [{ "type": "output_text", "text": said }] });
+    let response = json!({ "id": "resp_1", "status": "completed", "output": [item] });
+    for at in 1..said.len() {
+        let deltas = cut(said, at).into_iter().map(
+            |piece| json!({ "type": "response.output_text.delta", "output_index": 0, "content_index": 0, "delta": piece }),
+        );
+        let rest = [
+            json!({ "type": "response.output_text.done", "output_index": 0, "content_index": 0, "text": said }),
+            json!({ "type": "response.output_item.done", "output_index": 0, "item": item }),
+            json!({ "type": "response.completed", "response": response }),
+        ];
+        let stream: String = deltas.chain(rest).map(|event| format!("data: {event}\n\n")).collect();
+        let body = json!({ "model": "m", "stream": true, "input": "mail bob@x.de", "instructions": "be kind to a@x.de" });
+        let went = send(guard, Operation::Response, &body, stream);
+        let sent = went.sent.unwrap();
+        assert_eq!(sent["instructions"], "be kind to <EMAIL_1>");
+        assert_eq!(sent["input"], "mail <EMAIL_2>");
+        assert!(!went.body.contains("<EMAIL"), "{at}: {}", went.body);
+        assert_eq!(went.body.matches("to a@x.de now").count(), 3, "{at}: {}", went.body);
+    }
+    let body = json!({ "model": "m", "input": "mail a@x.de" });
+    let went = send(guard, Operation::Response, &body, response.to_string());
+    assert!(went.body.contains("to a@x.de now"), "{}", went.body);
+}
+
+#[test]
 fn arguments_stay_json_when_quotes_come_back() {
     let guard = "{ guard: pii, with: { find: [], custom: { name: 'Sam \"The Man\" O.Neil' }, then: replace, restore: true } }";
     let body = user("call Sam \"The Man\" O'Neil");
