@@ -98,7 +98,7 @@ grep -q "10_000/min" "$work/set/policy.yaml" || die "the quickstart has no limit
 if [[ " ${clients[*]} " == *" python "* ]]; then
   tls_port=$(free_port)
   PYTHONPATH=$cache/python python3 "$here/certificate.py" "$work/set"
-  sed -i "s/^listeners:/listeners:\n  safe: { address: 127.0.0.1:$tls_port, identify: [key], tls: { certificate: edge.pem, key: edge.key } }/" "$work/set/policy.yaml"
+  printf 'weir: v1\nlisteners:\n  safe: { address: 127.0.0.1:%s, identify: [key], tls: { certificate: edge.pem, key: edge.key } }\n' "$tls_port" >"$work/set/tls.yaml"
   export WEIR_TLS_URL=https://127.0.0.1:$tls_port WEIR_CA=$work/set/edge.pem
 fi
 env -u OPENAI_API_KEY "$weir" serve "$work/set" --admin none --upgrade-socket "$work/upgrade.sock" >"$work/out.log" 2>"$work/err.log" &

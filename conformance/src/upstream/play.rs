@@ -76,10 +76,14 @@ impl Got {
 
 /// What a path asks in another dialect than OpenAI's, or in OpenAI's of responses.
 fn foreign(path: &str) -> Option<Route> {
+    let path = path.split_once('?').map_or(path, |(path, _)| path);
     if path.ends_with("/responses") {
         let (dialect, operation) = (Dialect::OpenAi, Operation::Response);
         return Some(Route { dialect, operation, item: None, stream: false });
     }
+    // Vertex AI has Google's models below their publisher.
+    let at_vertex = path.split_once("/publishers/google").map(|(_, model)| format!("/v1beta{model}"));
+    let path = at_vertex.as_deref().unwrap_or(path);
     let route = weir_dialect::classify(&Method::POST, path, &HeaderMap::new()).ok()?;
     (route.dialect != Dialect::OpenAi).then_some(route)
 }

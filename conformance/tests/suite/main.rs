@@ -22,6 +22,7 @@ mod streaming;
 mod table;
 mod timeouts;
 mod tls;
+mod tokens;
 mod two;
 
 /// Whether the models are wanted. `WEIR_MODELS=none` (`make test MODELS=none`) passes over what needs them; a run that wants

@@ -38,19 +38,28 @@ impl Provider {
         find(&self.models, name)
     }
 
-    /// The base URL with its `{region}` filled in.
+    /// The base URL with its `{region}` and `{project}` filled in.
     ///
     /// # Errors
     /// The first blank that is left (`resource` of `https://{resource}.openai.azure.com`).
-    pub fn address(&self, region: Option<&str>) -> Result<Cow<'_, str>, &str> {
-        let url = match region {
-            Some(region) if self.base_url.contains("{region}") => {
-                Cow::Owned(self.base_url.replace("{region}", region))
+    pub fn address(&self, region: Option<&str>, project: Option<&str>) -> Result<Cow<'_, str>, &str> {
+        let mut url = Cow::Borrowed(self.base_url.as_str());
+        for (blank, value) in [("{region}", region), ("{project}", project)] {
+            if let Some(value) = value.filter(|_| url.contains(blank)) {
+                url = Cow::Owned(url.replace(blank, value));
             }
-            _ => Cow::Borrowed(self.base_url.as_str()),
+        }
+        // Google's location of no place has no name in front of its host.
+        if url.starts_with("https://global-aiplatform.") {
+            url = Cow::Owned(url.replacen("global-", "", 1));
+        }
+        let is_left = |blank: &&str| match *blank {
+            "region" => region.is_none(),
+            "project" => project.is_none(),
+            _ => true,
         };
-        let blanks = self.base_url.split('{').skip(1).filter_map(|rest| rest.split('}').next());
-        match blanks.into_iter().find(|blank| !(*blank == "region" && region.is_some())) {
+        let mut blanks = self.base_url.split('{').skip(1).filter_map(|rest| rest.split('}').next());
+        match blanks.find(is_left) {
             Some(blank) => Err(blank),
             None => Ok(url),
         }

@@ -114,18 +114,26 @@ fn a_models_usage_has_its_price() {
 }
 
 #[test]
-fn an_address_is_filled_in_by_region() {
+fn an_address_is_filled_in_by_region_and_project() {
     let row = |base_url: &str| Provider { base_url: base_url.to_owned(), ..parse(GOOD).unwrap() };
     let cases = [
-        ("https://a.example/v1", None, Ok("https://a.example/v1")),
-        ("https://x.{region}.example/{region}", Some("eu"), Ok("https://x.eu.example/eu")),
-        ("https://x.{region}.example", None, Err("region")),
-        ("https://{region}.{account}.example", Some("eu"), Err("account")),
-        ("https://{resource}.example", Some("eu"), Err("resource")),
+        ("https://a.example/v1", None, None, Ok("https://a.example/v1")),
+        ("https://x.{region}.example/{region}", Some("eu"), None, Ok("https://x.eu.example/eu")),
+        ("https://x.{region}.example", None, Some("p"), Err("region")),
+        ("https://{region}.{account}.example", Some("eu"), None, Err("account")),
+        ("https://{resource}.example", Some("eu"), None, Err("resource")),
+        ("https://{region}.example/{project}", Some("eu"), Some("p"), Ok("https://eu.example/p")),
+        ("https://{region}.example/{project}", Some("eu"), None, Err("project")),
+        (
+            "https://{region}-aiplatform.example/{region}",
+            Some("global"),
+            None,
+            Ok("https://aiplatform.example/global"),
+        ),
     ];
-    for (url, region, want) in cases {
+    for (url, region, project, want) in cases {
         let row = row(url);
-        assert_eq!(row.address(region).as_deref(), want.as_ref().map(|url| *url), "{url}");
+        assert_eq!(row.address(region, project).as_deref(), want.as_ref().map(|url| *url), "{url}");
     }
 }
 

@@ -21,6 +21,7 @@ mod flaw;
 mod frames;
 pub mod fuzzing;
 mod gemini;
+mod hosting;
 mod openai;
 mod piece;
 #[cfg(test)]
@@ -35,6 +36,7 @@ mod writer;
 
 pub use carry::{Dropped, Outgoing};
 pub use classify::{Route, Unclassified, classify, dialect_at, item, percent_decoded};
+pub use hosting::Hosting;
 pub use piece::{Identity, Piece};
 pub use sse::{Sse, SseError};
 pub use stream::{Ending, Level, StreamDecoder};

@@ -5,9 +5,9 @@ use http::HeaderValue;
 use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
-use weir_diagnostic::Diagnostic;
+use weir_diagnostic::{Code, Diagnostic};
 
-use crate::AuthScheme;
+use crate::{AuthScheme, TokenSource};
 
 /// A secret that may be swapped while plans that use it run. Prints `…`.
 pub struct Credential {
@@ -22,6 +22,8 @@ enum Shown {
     Header { bare: Option<HeaderValue>, worded: Option<HeaderValue> },
     /// By a signature.
     Keys(Arc<AwsKeys>),
+    /// By tokens from there.
+    Tokens(Arc<TokenSource>),
 }
 
 /// Keys of AWS, long-lived or temporary. They print `…`.
@@ -64,10 +66,16 @@ impl Credential {
         self.shown.store(Some(Arc::new(Shown::Keys(Arc::new(keys)))));
     }
 
+    /// Puts a source of tokens in its place.
+    pub fn set_source(&self, source: TokenSource) {
+        self.shown.store(Some(Arc::new(Shown::Tokens(Arc::new(source)))));
+    }
+
     /// Takes the account's own secrets, as they are now.
     ///
     /// # Errors
-    /// `missing-secret` for one that is not there; what was held before stays.
+    /// `missing-secret` for one that is not there, `bad-value` for one that cannot be what it is for; what was held before
+    /// stays.
     #[allow(clippy::result_large_err, reason = "asked when secrets are read, never on the way of a request")]
     pub fn resolve(
         &self,
@@ -82,6 +90,18 @@ impl Credential {
                 secret_access_key: aws.secret_access_key.resolve(env, root)?.expose().to_owned(),
                 session_token: token.map(|value| value.expose().to_owned()),
             });
+        } else if let Some(entra) = account.azure.as_ref().and_then(|azure| azure.entra.as_ref()) {
+            let secret = entra.client_secret.resolve(env, root)?;
+            let source = TokenSource::entra(entra, secret.expose());
+            self.set_source(source.map_err(|why| bad(why).at(entra.client_secret.span))?);
+        } else if let Some(google) = &account.google {
+            match &google.service_account {
+                Some(file) => {
+                    let source = TokenSource::service_account(file.resolve(env, root)?.expose());
+                    self.set_source(source.map_err(|why| bad(why).at(file.span))?);
+                }
+                None => self.set_source(TokenSource::machine(&google.metadata).map_err(bad)?),
+            }
         } else if let Some(key) = &account.key {
             self.set(key.resolve(env, root)?.expose());
         }
@@ -94,7 +114,7 @@ impl Credential {
         match (&**self.shown.load().as_ref()?, scheme) {
             (Shown::Header { worded, .. }, AuthScheme::Bearer) => worded.clone(),
             (Shown::Header { bare, .. }, AuthScheme::Header(_)) => bare.clone(),
-            (_, AuthScheme::None | AuthScheme::SigV4(_)) | (Shown::Keys(_), _) => None,
+            (_, AuthScheme::None | AuthScheme::SigV4(_)) | (Shown::Keys(_) | Shown::Tokens(_), _) => None,
         }
     }
 
@@ -102,9 +122,21 @@ impl Credential {
     pub fn keys(&self) -> Option<Arc<AwsKeys>> {
         match &**self.shown.load().as_ref()? {
             Shown::Keys(keys) => Some(Arc::clone(keys)),
-            Shown::Header { .. } => None,
+            Shown::Header { .. } | Shown::Tokens(_) => None,
         }
     }
+
+    /// Where tokens come from, if it is such and set.
+    pub fn source(&self) -> Option<Arc<TokenSource>> {
+        match &**self.shown.load().as_ref()? {
+            Shown::Tokens(source) => Some(Arc::clone(source)),
+            Shown::Header { .. } | Shown::Keys(_) => None,
+        }
+    }
+}
+
+fn bad(why: String) -> Diagnostic {
+    Diagnostic::new(Code::BadValue, why)
 }
 
 impl Default for Credential {

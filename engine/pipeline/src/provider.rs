@@ -3,7 +3,7 @@
 use http::{HeaderMap, HeaderName};
 use std::path::PathBuf;
 use std::sync::Arc;
-use weir_dialect::WireFormat;
+use weir_dialect::{Hosting, WireFormat};
 use weir_message::{Dialect, Operation};
 
 use crate::{Credential, Timeouts};
@@ -32,6 +32,30 @@ pub struct Endpoint {
     pub ca: Option<PathBuf>,
     /// Which HTTP versions to offer.
     pub http2: Http2,
+}
+
+impl Endpoint {
+    /// The endpoint with this URL of http or https, without a query; `None` if it is none.
+    pub fn at(url: &str) -> Option<Self> {
+        let uri = http::Uri::try_from(url).ok()?;
+        let tls = match uri.scheme_str()? {
+            "https" => true,
+            "http" => false,
+            _ => return None,
+        };
+        let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
+        if uri.query().is_some() || host.is_empty() {
+            return None;
+        }
+        Some(Self {
+            tls,
+            host,
+            port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
+            base_path: uri.path().trim_end_matches('/').to_owned(),
+            ca: None,
+            http2: Http2::Auto,
+        })
+    }
 }
 
 /// Whether HTTP/2 is spoken to a provider.
@@ -89,6 +113,8 @@ pub struct Provider {
     pub is_available: bool,
     /// Headers sent with each attempt.
     pub headers: HeaderMap,
+    /// Whose paths it has.
+    pub hosting: Hosting,
     /// Its region, if stated.
     pub region: Option<Arc<str>>,
     /// Whether what its dialect has no place for is left out even where the answer may mean something else without it.

@@ -173,15 +173,23 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
     }
     if let Some(aws) = &value.aws {
         let place = aws.secret_access_key.span;
-        if value.key.is_some() {
-            let message = format!("the provider `{}` has two credentials", name.value);
-            let help = "keep `key`, a token that is shown, or `aws`, keys that sign";
-            diagnostics.push(Diagnostic::new(Code::BadValue, message).at(place).help(help));
-        }
         if value.region.as_deref().unwrap_or_default().is_empty() {
             let message = format!("the provider `{}` signs for no region", name.value);
             diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help("say `region:`"));
         }
+    }
+    let entra = value.azure.as_ref().and_then(|azure| azure.entra.as_ref());
+    let ways = [
+        ("`key`", value.key.is_some()),
+        ("`aws`", value.aws.is_some()),
+        ("`azure.entra`", entra.is_some()),
+        ("`google`", value.google.is_some()),
+    ];
+    let ways: Vec<&str> = ways.iter().filter(|(_, is_there)| *is_there).map(|(way, _)| *way).collect();
+    if ways.len() > 1 {
+        let message = format!("the provider `{}` has two credentials: {}", name.value, ways.join(" and "));
+        let help = "keep one: a key that is shown, keys that sign, or an account that gets tokens";
+        diagnostics.push(Diagnostic::new(Code::BadValue, message).at(name.span).help(help));
     }
     let mut rows: HashMap<&str, Span> = HashMap::new();
     for model in &value.models {

@@ -140,6 +140,12 @@ pub struct Provider {
     /// Keys of AWS that sign each request, instead of `key`; `region` goes with them.
     #[serde(default)]
     pub aws: Option<Aws>,
+    /// What is Azure's own: deployments, and tokens of Entra ID instead of `key`.
+    #[serde(default)]
+    pub azure: Option<Azure>,
+    /// Google Cloud's Vertex AI: its paths, and tokens of an account there instead of `key`.
+    #[serde(default)]
+    pub google: Option<Google>,
     /// Whether Weir serves without this account when its key is missing; its targets are then never chosen.
     #[serde(default)]
     pub optional: bool,
@@ -186,7 +192,71 @@ fn bedrock() -> String {
     "bedrock".to_owned()
 }
 
+/// What is Azure's own.
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Azure {
+    /// The version of the API (`2024-10-21`). With it a model is asked for at the deployment of its name, below a `base_url`
+    /// that ends in `/openai`; without it that ends in `/openai/v1`, which knows no versions.
+    #[serde(default)]
+    pub api_version: Option<String>,
+    /// An application of Entra ID that gets tokens, instead of `key`.
+    #[serde(default)]
+    pub entra: Option<Entra>,
+}
+
+/// An application of Entra ID with its own secret (OAuth 2.0, client credentials). Tokens are renewed before they end.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Entra {
+    /// The directory's id.
+    pub tenant: String,
+    /// The application's id.
+    pub client_id: String,
+    /// Its secret.
+    pub client_secret: Secret,
+    /// What tokens are for.
+    #[serde(default = "cognitive_services")]
+    pub scope: String,
+    /// Where Entra ID is, if not in the public cloud.
+    #[serde(default = "entra")]
+    pub authority: String,
+}
+
+fn cognitive_services() -> String {
+    "https://cognitiveservices.azure.com/.default".to_owned()
+}
+
+fn entra() -> String {
+    "https://login.microsoftonline.com".to_owned()
+}
+
+/// An account of Google Cloud. Tokens are renewed before they end.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Google {
+    /// The project: `{project}` of the catalogue's address.
+    #[serde(default)]
+    pub project: Option<String>,
+    /// The key file of a service account, all of it: `${file:/etc/weir/vertex.json}`. Unset: the metadata server of the machine
+    /// is asked, which knows the account that the workload runs as.
+    #[serde(default)]
+    pub service_account: Option<Secret>,
+    /// Where the metadata server is.
+    #[serde(default = "metadata")]
+    pub metadata: String,
+}
+
+fn metadata() -> String {
+    "http://metadata.google.internal".to_owned()
+}
+
 impl Provider {
+    /// Whether tokens prove who asks, which are got with a credential and not one themselves.
+    pub fn gets_tokens(&self) -> bool {
+        self.google.is_some() || self.azure.as_ref().is_some_and(|azure| azure.entra.is_some())
+    }
+
     /// The secrets that prove who asks.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let aws = self.aws.iter().flat_map(|aws| {
@@ -196,7 +266,9 @@ impl Provider {
             };
             id.into_iter().chain([&aws.secret_access_key]).chain(&aws.session_token)
         });
-        self.key.iter().chain(aws)
+        let entra = self.azure.iter().flat_map(|azure| &azure.entra).map(|entra| &entra.client_secret);
+        let google = self.google.iter().flat_map(|google| &google.service_account);
+        self.key.iter().chain(aws).chain(entra).chain(google)
     }
 }
 

@@ -4,7 +4,7 @@ use super::provider;
 use crate::out::{BAD, COULD_NOT, Format, USAGE, fail, say};
 use bytes::Bytes;
 use futures::TryStreamExt;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri, header};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_catalog::{Auth, Provider, find};
 use weir_message::Dialect;
-use weir_pipeline::{Access, AuthScheme, Call, Credential, Endpoint, Http2, SystemClock, Timeouts, Upstream};
+use weir_pipeline::{Access, AuthScheme, Call, Credential, Endpoint, SystemClock, Timeouts, Upstream};
 use weir_proxy::NetUpstream;
 
 /// The largest list taken, in bytes. The longest known is below 1 MiB.
@@ -70,18 +70,12 @@ fn call(row: &Provider, base: Option<&str>, region: Option<&str>, key: Option<&s
     };
     let address = match base {
         Some(base) => base.trim_end_matches('/').into(),
-        None => row.address(region).map_err(|blank| match blank {
+        None => row.address(region, None).map_err(|blank| match blank {
             "region" => format!("{} has a region in its address: say --region", row.name),
             _ => format!("say --base-url: the catalogue knows {} without its `{blank}`", row.base_url),
         })?,
     };
-    let uri = Uri::try_from(&*address).map_err(|error| format!("{address}: {error}"))?;
-    let host = uri.host().ok_or_else(|| format!("{address} names no host"))?;
-    let tls = match uri.scheme_str() {
-        Some("https") => true,
-        Some("http") => false,
-        _ => return Err(format!("{address} is no URL of http or https")),
-    };
+    let endpoint = Endpoint::at(&address).ok_or_else(|| format!("{address} is no URL of http or https"))?;
     let mut headers = HeaderMap::new();
     headers.insert(header::ACCEPT, HeaderValue::from_static("application/json"));
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("weir/", env!("CARGO_PKG_VERSION"))));
@@ -102,14 +96,6 @@ fn call(row: &Provider, base: Option<&str>, region: Option<&str>, key: Option<&s
         }
     }
     let timeouts = Timeouts { total: Duration::from_secs(30), ..Timeouts::default() };
-    let endpoint = Endpoint {
-        tls,
-        host: host.trim_start_matches('[').trim_end_matches(']').to_owned(),
-        port: uri.port_u16().unwrap_or(if tls { 443 } else { 80 }),
-        base_path: uri.path().trim_end_matches('/').to_owned(),
-        ca: None,
-        http2: Http2::Auto,
-    };
     Ok(Call {
         provider: Arc::new(weir_pipeline::Provider {
             name: row.name.as_str().into(),
@@ -122,6 +108,7 @@ fn call(row: &Provider, base: Option<&str>, region: Option<&str>, key: Option<&s
             is_available: true,
             headers: HeaderMap::new(),
             region: None,
+            hosting: weir_dialect::Hosting::default(),
             drops_unsupported: false,
             timeouts,
         }),

@@ -29,7 +29,10 @@ impl Run {
         }
         let format = provider.format(request.operation);
         let ask_usage = wants.usage && streams(request);
-        let out = match weir_dialect::outgoing(request, format, &model, ask_usage) {
+        let shaped = |mut out: weir_dialect::Outgoing| {
+            provider.hosting.shape(&mut out, format, &model, request.head.stream).map(|()| out)
+        };
+        let out = match weir_dialect::outgoing(request, format, &model, ask_usage).and_then(shaped) {
             Ok(out) => out,
             Err(fault) if fault.code == ErrorCode::Unsupported => {
                 return Ok(Err(Unsupported(vec![OPERATION])));

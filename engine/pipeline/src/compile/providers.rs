@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_catalog::{Auth, Kind};
 use weir_diagnostic::{Code, Diagnostic};
+use weir_dialect::Hosting;
 use weir_message::Dialect;
 use weir_policy::{Named, TextOrSecret};
 
@@ -38,15 +39,17 @@ impl Compiler<'_> {
             self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(span).help("use `openai`"));
             return None;
         }
+        let project = decl.google.as_ref().and_then(|google| google.project.as_deref());
         let access = match (&decl.base_url, row) {
             (Some(url), _) => self.endpoint(url, url.span, decl),
             (None, Some(row)) if row.kind == Kind::Echo => Some(Access::Echo),
-            (None, Some(row)) => match row.address(decl.region.as_deref()) {
+            (None, Some(row)) => match row.address(decl.region.as_deref(), project) {
                 Ok(address) => self.endpoint(&address, place, decl),
                 Err(blank) => {
                     let message = format!("the address of `{name}` has a blank: `{}`", row.base_url);
                     let help = match blank {
                         "region" => "say `region:`".to_owned(),
+                        "project" => "say `google: { project: … }`".to_owned(),
                         _ => format!("say `base_url:`, with your own in the place of `{{{blank}}}`"),
                     };
                     self.diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help(help));
@@ -75,6 +78,7 @@ impl Compiler<'_> {
         }
         let auth = match row.map(|row| &row.auth) {
             _ if decl.aws.is_some() => self.signing(decl),
+            _ if decl.gets_tokens() => AuthScheme::Bearer,
             _ if decl.key.is_none() => AuthScheme::None,
             Some(Auth::Header(header)) => match HeaderName::try_from(header) {
                 Ok(header) => AuthScheme::Header(header),
@@ -94,6 +98,7 @@ impl Compiler<'_> {
             credential,
             is_available: !is_missing,
             headers: self.headers(&decl.headers, place),
+            hosting: hosting(decl),
             region: decl.region.as_deref().map(Arc::from),
             drops_unsupported: decl.unsupported == weir_policy::Unsupported::Drop,
             timeouts: Timeouts {
@@ -145,20 +150,7 @@ impl Compiler<'_> {
         span: weir_diagnostic::Span,
         decl: &weir_policy::Provider,
     ) -> Option<Access> {
-        let parsed = http::Uri::try_from(url).ok().and_then(|uri| {
-            let tls = match uri.scheme_str()? {
-                "https" => true,
-                "http" => false,
-                _ => return None,
-            };
-            let host = uri.host()?.trim_start_matches('[').trim_end_matches(']').to_owned();
-            let port = uri.port_u16().unwrap_or(if tls { 443 } else { 80 });
-            if uri.query().is_some() || host.is_empty() {
-                return None;
-            }
-            Some((tls, host, port, uri.path().trim_end_matches('/').to_owned()))
-        });
-        let Some((tls, host, port, base_path)) = parsed else {
+        let Some(endpoint) = Endpoint::at(url) else {
             let message = format!("`{url}` is no base URL");
             let help = "write `https://host/path` or `http://host:port/path`, without a query";
             self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(span).help(help));
@@ -173,7 +165,17 @@ impl Compiler<'_> {
             Secrets::From { root, .. } => root.join(&path.value),
             Secrets::Ignored => path.value.clone().into(),
         });
-        Some(Access::Http(Endpoint { tls, host, port, base_path, ca, http2 }))
+        Some(Access::Http(Endpoint { ca, http2, ..endpoint }))
+    }
+}
+
+/// Whose paths an account has.
+fn hosting(decl: &weir_policy::Provider) -> Hosting {
+    let version = decl.azure.as_ref().and_then(|azure| azure.api_version.as_deref());
+    match version {
+        Some(version) => Hosting::Deployments { api_version: version.into() },
+        None if decl.google.is_some() => Hosting::Vertex,
+        None => Hosting::Maker,
     }
 }
 

@@ -37,6 +37,7 @@ pub(super) fn target(n: usize) -> Arc<Target> {
         is_available: true,
         headers: http::HeaderMap::new(),
         region: None,
+        hosting: weir_dialect::Hosting::default(),
         drops_unsupported: false,
         timeouts: Timeouts::default(),
     };

@@ -4,6 +4,7 @@ use super::body::Reading;
 use super::failure::{Stage, call_error, died_idle};
 use super::sign::signed;
 use super::site::{Site, Sites};
+use super::token::Tokens;
 use crate::coding::{Coding, Decoder};
 use crate::hygiene::end_to_end;
 use futures::stream;
@@ -23,7 +24,8 @@ use weir_pipeline::{Access, Answer, AuthScheme, Call, CallError, Clock, Endpoint
 /// Attempts over HTTP and the connections they share.
 pub(crate) struct Http {
     sites: Sites,
-    clock: Arc<dyn Clock>,
+    pub(super) tokens: Tokens,
+    pub(super) clock: Arc<dyn Clock>,
 }
 
 /// A connection, and what is needed to give it back.
@@ -35,11 +37,20 @@ pub(crate) struct Line {
 
 impl Http {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { sites: Sites::new(), clock }
+        Self { sites: Sites::new(), tokens: Tokens::default(), clock }
     }
 
     /// Sends one attempt; back when the reply's head is there.
-    pub(crate) async fn send(&self, call: Call) -> Result<Answer, CallError> {
+    pub(crate) async fn send(self: &Arc<Self>, call: Call) -> Result<Answer, CallError> {
+        match call.provider.credential.source() {
+            None => self.send_as_it_is(&call).await,
+            // Its future is large and not everyone's.
+            Some(source) => Box::pin(self.send_with_token(call, source)).await,
+        }
+    }
+
+    /// Sends one attempt whose headers are final but for a signature.
+    pub(super) async fn send_as_it_is(&self, call: &Call) -> Result<Answer, CallError> {
         let Access::Http(endpoint) = &call.provider.access else {
             return Err(CallError::new(Cause::Connect, "the provider is not reached over HTTP"));
         };
@@ -49,20 +60,20 @@ impl Http {
             Some(site) => site,
             None => Box::pin(self.find(endpoint, call.timeouts.connect)).await?,
         };
-        let mut request = self.head(&call, endpoint, &site)?;
+        let mut request = self.head(call, endpoint, &site)?;
         if let Some(mut line) = free(&site, call.timeouts.connect).await {
-            match exchange(&mut line.session, request, &call, deadline, now).await {
-                Ok(()) => return answer(line, &call, deadline),
-                Err(error) if died_idle(&error) => request = self.head(&call, endpoint, &site)?,
+            match exchange(&mut line.session, request, call, deadline, now).await {
+                Ok(()) => return answer(line, call, deadline),
+                Err(error) if died_idle(&error) => request = self.head(call, endpoint, &site)?,
                 Err(error) => return Err(call_error(Stage::Head, &error)),
             }
         }
         // Connecting is rare and its future large: it gets memory of its own when it is needed.
         let mut line = Box::pin(open(&site, call.timeouts.connect)).await?;
-        exchange(&mut line.session, request, &call, deadline, Instant::now())
+        exchange(&mut line.session, request, call, deadline, Instant::now())
             .await
             .map_err(|error| call_error(Stage::Head, &error))?;
-        answer(line, &call, deadline)
+        answer(line, call, deadline)
     }
 
     async fn find(&self, endpoint: &Endpoint, limit: Duration) -> Result<Arc<Site>, CallError> {

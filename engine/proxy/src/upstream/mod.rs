@@ -10,6 +10,7 @@ mod sign;
 mod site;
 #[cfg(test)]
 mod tests;
+mod token;
 
 use self::http::Http;
 use futures::future::BoxFuture;

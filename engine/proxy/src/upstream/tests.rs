@@ -39,6 +39,7 @@ fn call(port: u16, body: &'static str) -> Call {
         is_available: true,
         headers: HeaderMap::new(),
         region: None,
+        hosting: weir_dialect::Hosting::default(),
         drops_unsupported: false,
         timeouts,
     };
