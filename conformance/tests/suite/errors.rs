@@ -173,8 +173,8 @@ fn provoke(code: ErrorCode, bench: &Bench) -> Option<Reply> {
         ErrorCode::DeadlineExceeded => {
             bench.met("deadline", entry(json!({ "reply": "late", "delay": "10s" })))
         }
-        // It takes a provider of another dialect; no defect is known that makes the other.
-        ErrorCode::Unsupported | ErrorCode::Internal => return None,
+        // These take a provider of another dialect, and a disk that takes nothing for long; no defect is known that makes the last.
+        ErrorCode::Unsupported | ErrorCode::LedgerUnavailable | ErrorCode::Internal => return None,
     })
 }
 

@@ -11,6 +11,7 @@ mod caching;
 mod commands;
 mod errors;
 mod http2;
+mod ledger;
 mod matrix;
 mod observe;
 mod packed;

@@ -1,5 +1,6 @@
 //! What usage costs: the one place of pricing.
 
+use serde_json::{Map, Value};
 use weir_message::{Money, Usage};
 
 /// Prices: of a million tokens by class, and of what is not counted in tokens.
@@ -114,6 +115,34 @@ impl Price {
         self.batch.as_deref().unwrap_or(self).of(usage)
     }
 
+    /// The price as its row says it: decimals as text, and only what is said.
+    pub fn to_json(&self) -> Value {
+        let mut out = classes(&[
+            ("input", Some(self.input).filter(|money| *money != Money::ZERO)),
+            ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
+            ("cache_write_1h", self.cache_write_1h),
+            ("audio_input", self.audio_input),
+            ("image_input", self.image_input),
+            ("output", Some(self.output).filter(|money| *money != Money::ZERO)),
+            ("reasoning", self.reasoning),
+            ("audio_output", self.audio_output),
+            ("image_output", self.image_output),
+            ("per_image", self.per_image),
+            ("per_second", self.per_second),
+            ("per_million_characters", self.per_million_characters),
+            ("per_page", self.per_page),
+            ("per_request", self.per_request),
+        ]);
+        if !self.above.is_empty() {
+            out.insert("above".to_owned(), self.above.iter().map(|tier| tier.to_json()).collect());
+        }
+        if let Some(batch) = &self.batch {
+            out.insert("batch".to_owned(), batch.to_json());
+        }
+        Value::Object(out)
+    }
+
     /// The prices of tokens for a prompt of this length.
     fn tier(&self, input: u64) -> Tier {
         self.above.iter().rev().find(|tier| input > tier.tokens).copied().unwrap_or(Tier {
@@ -125,6 +154,26 @@ impl Price {
             output: self.output,
         })
     }
+}
+
+impl Tier {
+    fn to_json(self) -> Value {
+        let mut out = classes(&[
+            ("input", Some(self.input)),
+            ("cached_input", self.cached_input),
+            ("cache_write", self.cache_write),
+            ("cache_write_1h", self.cache_write_1h),
+            ("output", Some(self.output)),
+        ]);
+        out.insert("tokens".to_owned(), self.tokens.into());
+        Value::Object(out)
+    }
+}
+
+fn classes(classes: &[(&str, Option<Money>)]) -> Map<String, Value> {
+    let said =
+        classes.iter().filter_map(|(name, money)| Some(((*name).to_owned(), (*money)?.decimal().into())));
+    said.collect()
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ mod schema;
 mod serve;
 mod set;
 mod test;
+mod usage;
 
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
@@ -40,6 +41,8 @@ enum Command {
     Explain(explain::Args),
     /// Lists the catalogue of providers and models
     Models(models::Args),
+    /// Says what was spent, by any name and window
+    Usage(usage::Args),
     /// Makes a key for a caller, or the hash of one
     Key(key::Args),
     /// Prints JSON Schemas and the reference pages
@@ -56,6 +59,7 @@ fn main() -> ExitCode {
         Command::Test(args) => test::run(&args),
         Command::Explain(args) => explain::run(&args),
         Command::Models(args) => models::run(&args),
+        Command::Usage(args) => usage::run(&args),
         Command::Key(args) => key::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Help(args) => help::run(&args),

@@ -3,9 +3,9 @@
 mod check;
 
 use crate::out::{BAD, Format, fail, say};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use std::process::ExitCode;
-use weir_catalog::{Catalogue, Model, Price, Provider, Tier};
+use weir_catalog::{Catalogue, Model, Price, Provider};
 use weir_diagnostic::nearest;
 use weir_message::Money;
 
@@ -91,21 +91,15 @@ fn shown(price: &Price) -> (String, String) {
         (price.per_request, "request"),
     ];
     let tokens = [price.input, price.output, price.image_output.unwrap_or_default()];
-    match by.iter().find_map(|(money, unit)| Some((decimal((*money)?), unit))) {
+    match by.iter().find_map(|(money, unit)| Some(((*money)?.decimal(), unit))) {
         Some((money, unit)) if tokens.iter().all(|money| *money == Money::ZERO) => {
             (money, format!("/{unit}"))
         }
         _ => {
             let output = if price.output == Money::ZERO { price.image_output } else { None };
-            (decimal(price.input), decimal(output.unwrap_or(price.output)))
+            (price.input.decimal(), output.unwrap_or(price.output).decimal())
         }
     }
-}
-
-/// An amount of dollars without the zeros at its end.
-fn decimal(money: Money) -> String {
-    let text = money.to_string();
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 fn json(rows: &[&Provider]) -> Value {
@@ -132,58 +126,12 @@ fn model(model: &Model) -> Value {
         "capabilities": model.capabilities,
         "input": model.input,
         "output": model.output,
-        "price": model.price.as_ref().map(price),
+        "price": model.price.as_ref().map(Price::to_json),
         "deprecated": model.deprecated,
         "source": model.source,
         "data": model.data,
         "date": model.date,
     })
-}
-
-/// A price as its row of the catalogue says it: decimals as text, and only what is said.
-fn price(price: &Price) -> Value {
-    let mut out = classes(&[
-        ("input", Some(price.input).filter(|money| *money != Money::ZERO)),
-        ("cached_input", price.cached_input),
-        ("cache_write", price.cache_write),
-        ("cache_write_1h", price.cache_write_1h),
-        ("audio_input", price.audio_input),
-        ("image_input", price.image_input),
-        ("output", Some(price.output).filter(|money| *money != Money::ZERO)),
-        ("reasoning", price.reasoning),
-        ("audio_output", price.audio_output),
-        ("image_output", price.image_output),
-        ("per_image", price.per_image),
-        ("per_second", price.per_second),
-        ("per_million_characters", price.per_million_characters),
-        ("per_page", price.per_page),
-        ("per_request", price.per_request),
-    ]);
-    if !price.above.is_empty() {
-        out.insert("above".to_owned(), price.above.iter().map(tier).collect());
-    }
-    if let Some(batch) = &price.batch {
-        out.insert("batch".to_owned(), self::price(batch));
-    }
-    Value::Object(out)
-}
-
-fn tier(tier: &Tier) -> Value {
-    let mut out = classes(&[
-        ("input", Some(tier.input)),
-        ("cached_input", tier.cached_input),
-        ("cache_write", tier.cache_write),
-        ("cache_write_1h", tier.cache_write_1h),
-        ("output", Some(tier.output)),
-    ]);
-    out.insert("tokens".to_owned(), tier.tokens.into());
-    Value::Object(out)
-}
-
-fn classes(classes: &[(&str, Option<Money>)]) -> Map<String, Value> {
-    let said =
-        classes.iter().filter_map(|(name, money)| Some(((*name).to_owned(), decimal((*money)?).into())));
-    said.collect()
 }
 
 #[cfg(test)]

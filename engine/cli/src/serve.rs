@@ -7,8 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
-use weir_policy::{PolicySet, Snapshot, StateFile};
+use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateFile};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
+use weir_state::{Keeping, Ledger, State, StateError};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -69,7 +70,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         }
     };
     if let Some(Some(state)) = loader.state.get()
-        && let Err(error) = shop.state.totals.open(&loader.root().join(&state.file))
+        && let Err(error) = open_state(&shop.state, state, loader.root())
     {
         return fail(COULD_NOT, &error.to_string());
     }
@@ -108,11 +109,27 @@ pub(crate) fn run(args: &Args) -> ExitCode {
         started: Box::new(move |started| say(&greeting(started, &example))),
     };
     let served = weir_proxy::serve(options, parts).map_err(|error| error.to_string());
-    let closed = shop.state.totals.close().map_err(|error| error.to_string());
+    let closed = [shop.state.totals.close(), shop.state.ledger.close()];
+    let closed = closed.into_iter().collect::<Result<(), _>>().map_err(|error| error.to_string());
     match served.and(closed) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => fail(COULD_NOT, &error),
     }
+}
+
+/// Opens the files that a set's `state:` names.
+fn open_state(state: &State, file: &StateFile, root: &Path) -> Result<(), StateError> {
+    let path = root.join(&file.file);
+    state.totals.open(&path)?;
+    let LedgerKeeping { rows, sums, grace, on_error } = &file.ledger;
+    let keeping = Keeping {
+        grace: grace.0,
+        rows: Some(rows.0),
+        sums: sums.map(|sums| sums.0),
+        skips: *on_error == LedgerError::Skip,
+        ..Keeping::default()
+    };
+    state.ledger.open(&Ledger::beside(&path), keeping, std::process::id())
 }
 
 /// The gateway's own log goes to standard error, filtered by `WEIR_LOG`; what `observe: log` writes is one JSON object a line on

@@ -14,6 +14,8 @@ pub struct Caller {
     pub user: Option<Arc<str>>,
     /// The team, if any.
     pub team: Option<Arc<str>>,
+    /// The project, if any.
+    pub project: Option<Arc<str>>,
     /// Free-form attributes given with the key.
     pub tags: BTreeMap<Arc<str>, serde_json::Value>,
     /// Claims of a token.

@@ -77,6 +77,8 @@ error_codes! {
     ConcurrencyExceeded = "concurrency-exceeded", 429, "rate_limit_error";
     /// A stage of the policy could not do its work, and the policy says to refuse then.
     StageUnavailable = "stage-unavailable", 503, "server_error";
+    /// What requests cost cannot be written down now (`state:`), and the policy says to refuse then.
+    LedgerUnavailable = "ledger-unavailable", 503, "server_error";
     /// Too many requests are under way here.
     Overloaded = "overloaded", 503, "server_error";
     /// Every target was tried, or ruled out, and none could answer.

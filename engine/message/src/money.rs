@@ -31,6 +31,12 @@ impl Money {
         nanos / 1e9
     }
 
+    /// The amount in dollars, exactly, without the zeros at its end.
+    pub fn decimal(self) -> String {
+        let text = self.to_string();
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    }
+
     /// The price of `tokens` at `self` per million tokens, rounded up to a whole nano-dollar; saturates.
     pub fn per_million(self, tokens: u64) -> Money {
         let product = i128::from(self.0) * i128::from(tokens);

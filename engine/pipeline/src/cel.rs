@@ -129,7 +129,8 @@ struct Routed;
 
 impl Route for Routed {
     fn next(&self, ask: Ask<'_>) -> Option<Pick> {
-        ask.models.get(ask.routed.unwrap_or_else(|| ask.request.model()))?.next(ask)
+        let model = ask.routed.unwrap_or(ask.model);
+        ask.models.get(model)?.next(Ask { model, ..ask })
     }
 
     fn targets(&self, models: &Models) -> Vec<Arc<Target>> {

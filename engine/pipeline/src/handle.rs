@@ -4,7 +4,7 @@ use crate::attempt::{Begun, Reached, Wants, streams};
 use crate::plan::Step;
 use crate::refuse::{self, put, refuse};
 use crate::run::{Down, Run, matches};
-use crate::settle::estimated;
+use crate::settle::of_reply;
 use crate::up::Up;
 use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -59,6 +59,7 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
     match down {
         Down::Refused(refusal) => refused(run, plan, refusal).await,
         Down::Answered(from, reply) => {
+            run.book_hit(&reply);
             run.x.reply = Some(*reply);
             match run.up(steps, from).await {
                 Ok(()) => whole(run, plan, Outcome::Answered).await,
@@ -74,9 +75,8 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
             };
             match run.reach(steps, wants).await {
                 Err(refusal) => refused(run, plan, refusal).await,
-                Ok(Reached::Whole(reply)) => {
-                    let said = || estimated(&run.x, true, reply.raw.len() as u64 / 4);
-                    let usage = reply.usage.or_else(|| wants.usage.then(said));
+                Ok(Reached::Whole(mut reply)) => {
+                    let usage = reply.usage.or_else(|| wants.usage.then(|| of_reply(&mut run.x, &mut reply)));
                     run.settle_attempt(usage, None);
                     run.x.reply = Some(reply);
                     match run.up(steps, steps.len()).await {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod book;
 mod cel;
 mod clock;
 mod compile;
@@ -33,6 +34,7 @@ mod up;
 mod upstream;
 mod view;
 mod windows;
+mod worst;
 
 pub use clock::{Clock, SystemClock};
 pub use compile::{SERVED, Secrets, Workshop, compile};
@@ -53,3 +55,4 @@ pub use stage::{
 pub use stream::{Flow, StreamStage, StreamVerdict};
 pub use upstream::{Answer, Call, CallError, Timeouts, Upstream};
 pub use windows::{HELD_LIMIT, Hold, Window, WindowFlow, WindowJudge, Windows};
+pub use worst::{ASSUMED_OUTPUT, Worst};

@@ -1,5 +1,6 @@
 //! How built-in stages come into a plan.
 
+use crate::route::Named;
 use crate::{Child, Models, Stage};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Embedded, Span, nearest};
@@ -65,7 +66,11 @@ impl Workbench<'_> {
             return Some(Child::Requested);
         }
         if let Some(route) = self.models.get(name) {
-            return Some(Child::Route(Arc::clone(route)));
+            let route = Arc::clone(route);
+            return Some(Child::Route(match self.models.is_exact(name) {
+                true => route,
+                false => Arc::new(Named { name: Arc::from(name), route }),
+            }));
         }
         let names = self.models.names();
         let near = nearest(name, names.iter().map(|name| &**name));

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Body, Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request, Verb};
 use weir_script::{Expression, Reads};
+use weir_state::Place;
 
 /// A request under way. However it ends, dropped included, each stage whose request hook ran gets `end` once and each
 /// observer its record.
@@ -25,6 +26,8 @@ pub(crate) struct Run {
     pub attempt_request: Option<Box<Request>>,
     /// Whether the attempt under way was handed to the upstream.
     pub is_sent: bool,
+    /// Where the ledger takes the attempt under way.
+    pub place: Option<Place>,
     /// What kept the last attempt that was not sent from being sent.
     pub unsupported: Vec<&'static str>,
     /// Whether it has a pipeline and has not ended.
@@ -71,6 +74,7 @@ impl Run {
             decided: Vec::new(),
             attempt_request: None,
             is_sent: false,
+            place: None,
             unsupported: Vec::new(),
             is_open: false,
         })
@@ -401,9 +405,9 @@ impl Run {
 impl Drop for Run {
     fn drop(&mut self) {
         if self.is_open && self.is_sent {
-            // The client left while a provider worked: that it read the request is booked.
-            let usage = crate::settle::estimated(&self.x, false, 0);
-            self.settle_attempt(Some(usage), Some(Cause::Cancelled));
+            // The client left while a provider worked.
+            let usage = self.unknown_usage(Cause::Cancelled);
+            self.settle_attempt(usage, Some(Cause::Cancelled));
         }
         self.finish(Outcome::Cancelled);
     }

@@ -212,6 +212,7 @@ async fn hooked(mut copy: Box<Copy>, stage: &dyn Stage, timeout: Duration, which
 fn would_try(x: &Exchange, route: &dyn Route) -> Option<String> {
     let pick = route.next(Ask {
         request: &x.request,
+        model: x.request.model(),
         attempts: &[],
         last_target: None,
         elapsed: x.elapsed(),

@@ -49,7 +49,7 @@ impl Counters for Exchange {
             Payer::Team => (SumBy::Team, &**caller?.team.as_ref()?),
             Payer::Everyone => (SumBy::Everyone, ""),
         };
-        let sum = self.gateway.state.ledger.sum(day(self), by, name);
+        let sum = self.gateway.state.spending.sum(day(self), by, name);
         Some(Spent { input: sum.input, output: sum.output, cost: sum.cost })
     }
 }

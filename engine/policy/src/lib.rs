@@ -32,9 +32,9 @@ pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::policy_schema;
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
-    Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, IdentifyName, Limits, Listener, Model,
-    ModelRoute, Observe, Price, PriceTier, Provider, ProviderModel, StateFile, Target, Timeouts, Tls,
-    Unsupported,
+    Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, IdentifyName, LedgerError, LedgerKeeping,
+    Limits, Listener, Model, ModelRoute, Observe, Price, PriceTier, Provider, ProviderModel, StateFile,
+    Target, Timeouts, Tls, Unsupported,
 };
 pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};

@@ -105,6 +105,9 @@ pub struct CallerKey {
     /// The team that this key stands for: `caller.team`.
     #[serde(default)]
     pub team: Option<String>,
+    /// The project that this key is for: `caller.project`.
+    #[serde(default)]
+    pub project: Option<String>,
     /// Free-form attributes: `caller.tags`.
     #[serde(default)]
     pub tags: BTreeMap<String, serde_json::Value>,
@@ -526,11 +529,51 @@ impl Default for Observe {
     }
 }
 
-/// Where counts are kept. Without it they live in the process and end with it.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+/// Where counts are kept. Without it they live in the process and end with it, and no ledger is kept.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StateFile {
     /// A file that keeps what quotas and budgets counted, relative to the set's folder; it is made if there is none. Processes of
-    /// one machine may share it. It cannot change while a process serves: start a new one with `--upgrade`.
+    /// one machine may share it. Beside it, with `.ledger` behind its name, lies the ledger: what every attempt cost, for
+    /// `weir usage`. Neither can change while a process serves: start a new one with `--upgrade`.
     pub file: String,
+    /// How the ledger is kept.
+    #[serde(default)]
+    pub ledger: LedgerKeeping,
+}
+
+/// How the ledger is kept: one row for each attempt, and the sums of each hour.
+#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LedgerKeeping {
+    /// How long single rows are kept.
+    pub rows: Duration,
+    /// How long the sums of each hour are kept. Unset: for good.
+    pub sums: Option<Duration>,
+    /// Within how long a row is on disk: what is lost if the process is killed.
+    pub grace: Duration,
+    /// What becomes of requests while rows cannot be written and those that wait (65,536) fill their room.
+    pub on_error: LedgerError,
+}
+
+impl Default for LedgerKeeping {
+    fn default() -> Self {
+        Self {
+            rows: seconds(90 * 86_400),
+            sums: None,
+            grace: Duration(std::time::Duration::from_millis(100)),
+            on_error: LedgerError::Fail,
+        }
+    }
+}
+
+/// What becomes of requests whose cost cannot be written down.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum LedgerError {
+    /// They are refused (503 `ledger-unavailable`).
+    #[default]
+    Fail,
+    /// They go on, and the metric `weir_ledger_rows_lost` counts the rows that are missing.
+    Skip,
 }

@@ -221,6 +221,7 @@ async fn run(
             draining: Arc::clone(&draining),
             metrics: Arc::clone(&parts.metrics),
             purge: Arc::clone(&parts.purge),
+            gateway: Arc::clone(&parts.gateway),
         };
         let mut service = Service::with_listeners("admin".to_owned(), Listeners::tcp(address), admin);
         let (fds, stopped) = (Arc::clone(&fds), stopped.clone());

@@ -174,6 +174,7 @@ objects! {
         key: Type::String, NONE, "The key's name, never its value; null if there is none." => name(c.key.as_ref());
         user: Type::String, NONE, "The user; null if not known." => name(c.user.as_ref());
         team: Type::String, NONE, "The team; null if there is none." => name(c.team.as_ref());
+        project: Type::String, NONE, "The project; null if there is none." => name(c.project.as_ref());
         tags: ANY_MAP, NONE, "Attributes given with the key." => Value::Map(Map::Tags(&c.tags));
         claims: ANY_MAP, NONE, "Claims of a token." => Value::Map(Map::Json(&c.claims));
         models: STRINGS, NONE, "Models this caller may ask for; empty: all." => Value::List(List::Names(&c.models));

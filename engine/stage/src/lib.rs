@@ -4,6 +4,8 @@
 //! what `observe: metrics` counts, for the whole process.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod booking;
 mod cache;
 mod guard;
 mod header_names;

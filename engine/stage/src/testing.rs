@@ -29,12 +29,15 @@ pub(crate) fn wrongs(stages: &str) -> String {
 fn policy(stages: &str) -> String {
     let stages: String = stages.lines().map(|line| format!("      {line}\n")).collect();
     format!(
-        "weir: v1\nproviders:\n  echo: {{ from: echo }}\n  lab: {{ dialect: openai, base_url: http://127.0.0.1:9 }}\nmodels:\n\
+        "weir: v1\nproviders:\n  echo: {{ from: echo }}\n  lab: {{ dialect: openai, base_url: http://127.0.0.1:9 }}\n\
+         \x20 own: {{ from: echo, models: [{{ name: echo-say-gold, price: {{ input: 20, output: 80 }} }}] }}\nmodels:\n\
          \x20 fast: {{ targets: [{{ provider: echo, model: echo }}] }}\n\
          \x20 claude: {{ targets: [{{ provider: echo, model: echo-say-from_claude }}] }}\n\
          \x20 canary: {{ targets: [{{ provider: echo, model: echo-say-from_canary }}] }}\n\
          \x20 broken: {{ targets: [{{ provider: echo, model: echo-status-500 }}] }}\n\
          \x20 limited: {{ targets: [{{ provider: echo, model: echo-status-429 }}] }}\n\
+         \x20 vanishing: {{ targets: [{{ provider: echo, model: echo-vanishing }}] }}\n\
+         \x20 echo-say-*: {{ targets: [{{ provider: own }}] }}\n\
          \x20 free: {{ targets: [{{ provider: lab, model: echo }}] }}\n\
          \x20 dear: {{ targets: [{{ provider: echo, model: echo }}], price: {{ input: 2, output: 8 }} }}\n\
          pipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n{stages}"
@@ -235,6 +238,10 @@ impl Upstream for Echo {
         let body: Value = serde_json::from_slice(&call.body).unwrap();
         let model = body["model"].as_str().unwrap_or_default().to_owned();
         self.calls.lock().unwrap().push((body, call.headers.clone()));
+        if model == "echo-vanishing" {
+            let lost = CallError::new(weir_message::Cause::Broken, "gone before the head of a reply");
+            return futures::future::ready(Err(lost)).boxed();
+        }
         let operation = if call.path == "/responses" { Operation::Response } else { Operation::Chat };
         let plan = weir_dialect::echo::plan(operation, &model, &call.body);
         let pieces = match plan.body {

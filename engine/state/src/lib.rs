@@ -1,4 +1,5 @@
-//! What outlives a request: limits, keys, caches, breakers, the ledger. All in the memory of one process.
+//! What outlives a request: limits, keys, caches, breakers, the ledger. In the memory of one process; totals and the
+//! ledger in files too, where the settings name one.
 //!
 //! Nothing here knows a policy: counts are keyed by what is metered, caches by content, breakers by target, so that a new
 //! revision finds what the old one left. Time is an argument everywhere: `now` is the time since a fixed point of the
@@ -6,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod breakers;
+mod database;
 mod error;
 mod exact;
 mod keys;
@@ -13,6 +15,7 @@ mod ledger;
 mod limits;
 mod permits;
 mod semantic;
+mod spending;
 mod state;
 mod totals;
 
@@ -21,10 +24,14 @@ pub use chrono_tz::Tz as TimeZone;
 pub use error::StateError;
 pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
-pub use ledger::{Ledger, Sum, SumBy};
+pub use ledger::{
+    Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
+    Report, Row, Single,
+};
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
+pub use spending::{Spending, Sum, SumBy};
 pub use state::{CachedReply, Sizes, Space, State};
 pub use totals::{
     Account, Crossed, Holding, Secured, Shortfall, Totals, Unit, Window, time_zone, time_zones,

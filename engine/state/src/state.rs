@@ -1,6 +1,6 @@
 //! All state of a process in one place, made once and shared by every plan.
 
-use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore, Totals};
+use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore, Spending, Totals};
 use bytestring::ByteString;
 use std::sync::Arc;
 use weir_message::Reply;
@@ -52,7 +52,9 @@ pub struct State {
     pub permits: Arc<Permits>,
     /// Targets that fail or asked to be left alone.
     pub breakers: Breakers,
-    /// What was spent.
+    /// What was spent lately.
+    pub spending: Spending,
+    /// What every attempt cost.
     pub ledger: Ledger,
     exact: [ExactCache<CachedReply>; 2],
     semantic: [SemanticStore<CachedReply>; 2],
@@ -66,7 +68,8 @@ impl State {
             totals: Arc::new(Totals::new()),
             permits: Arc::new(Permits::new()),
             breakers: Breakers::new(),
-            ledger: Ledger::new(),
+            spending: Spending::new(),
+            ledger: Ledger::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],
             semantic: [SemanticStore::new(sizes.semantic), SemanticStore::new(sizes.semantic / 4)],
         }

@@ -95,6 +95,7 @@ impl Run {
                 self.x.gateway.clock.sleep(pick.wait).await;
                 now = self.x.now();
             }
+            let place = self.find_place()?;
             self.begin_attempt(&pick.target, pick.path, now);
             if !attempt_steps.is_empty() {
                 let reason = Box::pin(self.ruled_out(attempt_steps, steps.len())).await?;
@@ -123,6 +124,7 @@ impl Run {
                 continue;
             }
             self.is_sent = true;
+            self.place = place;
             let gateway = Arc::clone(&self.x.gateway);
             let answer = gateway.upstream.send(call).await;
             match self.taken(&pick.target, answer, wants).await {
@@ -136,6 +138,8 @@ impl Run {
                         // A route inside another gave it no more time; the outer one may go on.
                         failure.blame = Blame::Nobody;
                     }
+                    let usage = self.unknown_usage(failure.cause);
+                    self.settle_attempt(usage, Some(failure.cause));
                     self.fail_attempt(&pick.target, failure, now);
                 }
             }
@@ -151,6 +155,7 @@ impl Run {
         let attempts: Vec<&Attempt> = self.x.trace.attempts.iter().collect();
         route.next(Ask {
             request: &self.x.request,
+            model: self.x.request.model(),
             attempts: &attempts,
             last_target: self.x.target.as_ref(),
             elapsed: now.saturating_sub(self.x.began),

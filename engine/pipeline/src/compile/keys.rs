@@ -70,6 +70,7 @@ fn row(name: &Arc<str>, decl: &CallerKey, digest: [u8; 32]) -> KeyRow {
         key: Some(Arc::clone(name)),
         user: decl.user.as_deref().map(Arc::from),
         team: decl.team.as_deref().map(Arc::from),
+        project: decl.project.as_deref().map(Arc::from),
         tags: tags.collect(),
         claims: serde_json::Map::new(),
         models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),

@@ -166,8 +166,8 @@ impl Compiler<'_> {
             });
         }
         let reads_spent = pipelines.iter().any(|pipeline| pipeline.needs.has(Needs::SPENT));
-        if reads_spent {
-            // What a caller spent in one pipeline counts in all.
+        if reads_spent || self.set.state.is_some() {
+            // What a caller spent in one pipeline counts in all, and the ledger is told of every one.
             pipelines.iter_mut().for_each(|pipeline| pipeline.needs = pipeline.needs | Needs::USAGE);
         }
         let eager = SERVED.iter().copied().filter(|operation| reads_whole(&pipelines, *operation)).collect();

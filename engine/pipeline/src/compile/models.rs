@@ -101,10 +101,12 @@ impl Maker {
             .or_else(|| self.catalogue.model(self.provider.row.as_deref()?, model));
         let tokenizer = || row.and_then(|row| row.tokenizer.as_deref().map(Arc::from));
         let shown = format!("{}/{model}", self.provider.name);
+        let price = self.price.clone().or_else(|| row?.price.clone());
         Target {
             provider: Arc::clone(&self.provider),
             model: Some(Arc::from(model)),
-            price: self.price.clone().or_else(|| row?.price.clone()),
+            price_text: price.as_ref().map(|price| price.to_json().to_string().into()),
+            price,
             tokenizer: self.tokenizer.clone().or_else(tokenizer),
             context: self.context.or_else(|| row?.context),
             output_limit: row.and_then(|row| row.output_limit),

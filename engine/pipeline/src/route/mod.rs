@@ -1,6 +1,7 @@
 //! Choosing targets.
 
 mod fallback;
+mod named;
 mod target;
 #[cfg(test)]
 mod tests;
@@ -8,6 +9,7 @@ mod weighted;
 
 pub(crate) use fallback::mendable;
 pub use fallback::{Fallback, FallbackChild, Retry};
+pub(crate) use named::Named;
 pub(crate) use target::Names;
 pub use target::Target;
 pub use weighted::Weighted;
@@ -22,6 +24,8 @@ use weir_message::{Attempt, Request};
 pub struct Ask<'a> {
     /// The request as it is now.
     pub request: &'a Request,
+    /// The model that is led to, by the name asked for: the request's own, or the one that a route names.
+    pub model: &'a str,
     /// The attempts so far that this route had a hand in, oldest first.
     pub attempts: &'a [&'a Attempt],
     /// The target of the last attempt of all.
@@ -112,7 +116,7 @@ impl Child {
         let route = match self {
             Child::Target(target) => {
                 let is_fresh = own(n, ask).next().is_none();
-                let target = target.named(ask.request.model());
+                let target = target.named(ask.model);
                 return (is_fresh && (ask.allows)(&target)).then(|| Pick {
                     target,
                     path: vec![n],
@@ -124,7 +128,8 @@ impl Child {
             Child::Requested => ask.models.get(ask.request.model())?,
         };
         let attempts: Vec<&Attempt> = own(n, ask).collect();
-        let mut pick = route.next(Ask { attempts: &attempts, depth: ask.depth + 1, ..ask })?;
+        let model = self.model(ask);
+        let mut pick = route.next(Ask { model, attempts: &attempts, depth: ask.depth + 1, ..ask })?;
         pick.path.insert(0, n);
         Some(pick)
     }
@@ -138,6 +143,13 @@ impl Child {
         };
         let attempts: Vec<&Attempt> = own(n, ask).collect();
         route.left_of_last(Ask { attempts: &attempts, depth: ask.depth + 1, ..ask })
+    }
+
+    fn model<'a>(&self, ask: Ask<'a>) -> &'a str {
+        match self {
+            Child::Requested => ask.request.model(),
+            Child::Target(_) | Child::Route(_) => ask.model,
+        }
     }
 
     /// Which models it may lead to besides those that it names itself.
@@ -214,6 +226,11 @@ impl Models {
     /// The route of a model.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Route>> {
         self.known(name).map(|known| &known.route)
+    }
+
+    /// Whether a model has this name, and not only a pattern that fits it.
+    pub(crate) fn is_exact(&self, name: &str) -> bool {
+        self.exact.contains_key(name)
     }
 
     /// What a model leads to, as a fingerprint.

@@ -18,6 +18,8 @@ pub struct Target {
     pub model: Option<Arc<str>>,
     /// What it costs, if known.
     pub price: Option<Price>,
+    /// The price as the ledger keeps it.
+    pub(crate) price_text: Option<Arc<str>>,
     /// The name of the tokenizer that counts for it, if known.
     pub tokenizer: Option<Arc<str>>,
     /// The longest prompt and reply together, in tokens, if known.

@@ -45,6 +45,7 @@ pub(super) fn target(n: usize) -> Arc<Target> {
         provider: Arc::new(provider),
         model: Some(Arc::from(n.to_string())),
         price: None,
+        price_text: None,
         tokenizer: None,
         context: None,
         output_limit: None,
@@ -92,6 +93,7 @@ fn ask<'a>(
 ) -> Ask<'a> {
     Ask {
         request,
+        model: request.model(),
         attempts,
         last_target: last,
         elapsed: Duration::ZERO,

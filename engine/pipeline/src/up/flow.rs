@@ -5,7 +5,7 @@ use crate::attempt::Begun;
 use crate::links::Link;
 use crate::plan::Step;
 use crate::run::Run;
-use crate::settle::estimated;
+use crate::settle::of_part;
 use crate::{Plan, Refusal, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::future::{BoxFuture, Either, FutureExt, select};
@@ -243,7 +243,10 @@ impl Flow {
         self.tell_links();
         let Flow { mut run, tally, asks_usage, body, .. } = *self;
         drop(body);
-        let usage = tally.usage.unwrap_or_else(|| estimated(&run.x, asks_usage, tally.content_events));
+        let usage = match (tally.usage, tally.finish) {
+            (Some(usage), Some(_)) => usage,
+            (usage, _) => of_part(usage, &mut run.x, asks_usage, tally.content_events),
+        };
         run.settle_attempt(Some(usage), cause);
         run
     }

@@ -4,12 +4,19 @@ use super::traces::Traces;
 use crate::counters::Counters;
 use crate::watch::Current;
 use std::fmt::Write;
+use weir_state::LedgerFigures;
 
 /// How an OpenMetrics exposition ends.
 const END: &str = "# EOF\n";
 
 /// Appends the proxy's own families and the end mark.
-pub(crate) fn append(text: &mut String, counters: &Counters, traces: &Traces, current: &Current) {
+pub(crate) fn append(
+    text: &mut String,
+    counters: &Counters,
+    traces: &Traces,
+    current: &Current,
+    ledger: Option<LedgerFigures>,
+) {
     if let Some(open) = text.strip_suffix(END) {
         text.truncate(open.len());
     }
@@ -69,6 +76,22 @@ pub(crate) fn append(text: &mut String, counters: &Counters, traces: &Traces, cu
         "Whether the last change of the policy set took effect",
         u64::from(status.last_error.is_none()),
     );
+    if let Some(LedgerFigures { written, lost, waiting, failures }) = ledger {
+        counter(text, "weir_ledger_rows", "Rows of the ledger that were written", written);
+        counter(text, "weir_ledger_rows_lost", "Rows of the ledger that found no room and are missing", lost);
+        gauge(
+            text,
+            "weir_ledger_rows_waiting",
+            "Places for rows that are taken: by rows that wait, and by attempts",
+            waiting,
+        );
+        counter(
+            text,
+            "weir_ledger_failures",
+            "Writes of the ledger that failed and are tried again",
+            failures,
+        );
+    }
     let since = status.since_unix_nanos / 1_000_000_000;
     family(
         text,

@@ -1,7 +1,8 @@
-//! The admin API, on a listener of its own: metrics, the revision in force, the last traces, purging caches.
+//! The admin API, on a listener of its own: metrics, the revision in force, the last traces, what was spent, purging caches.
 
 mod metrics;
 mod traces;
+mod usage;
 
 pub use traces::Traces;
 
@@ -14,6 +15,7 @@ use pingora::apps::http_app::ServeHttp;
 use pingora::protocols::http::ServerSession;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use weir_pipeline::Gateway;
 
 const JSON: &str = "application/json";
 const TEXT: &str = "text/plain; charset=utf-8";
@@ -34,6 +36,7 @@ pub(crate) struct Admin {
     pub draining: Arc<AtomicBool>,
     pub metrics: Arc<RenderMetrics>,
     pub purge: Arc<PurgeCaches>,
+    pub gateway: Arc<Gateway>,
 }
 
 #[async_trait]
@@ -41,16 +44,25 @@ impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         session.set_write_timeout(Some(std::time::Duration::from_secs(10)));
         let head = session.req_header();
-        self.answer(&head.method, head.uri.path(), head.uri.query())
+        let (method, path, query) = (head.method.clone(), head.uri.path(), head.uri.query());
+        if path == "/usage" && matches!(method, Method::GET | Method::HEAD) {
+            let (gateway, query) = (Arc::clone(&self.gateway), query.unwrap_or_default().to_owned());
+            // Reading may take a while, and holds no thread that serves.
+            let read = tokio::task::spawn_blocking(move || usage::answer(&gateway, &query)).await;
+            return read
+                .unwrap_or_else(|failure| error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string()));
+        }
+        self.answer(&method, path, query)
     }
 }
 
 impl Admin {
     fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
         let allow = if path == "/caches/purge" { "POST" } else { "GET" };
-        let known =
-            matches!(path, "/healthz" | "/readyz" | "/metrics" | "/revision" | "/traces" | "/caches/purge")
-                || path.starts_with("/traces/");
+        let known = matches!(
+            path,
+            "/healthz" | "/readyz" | "/metrics" | "/revision" | "/traces" | "/usage" | "/caches/purge"
+        ) || path.starts_with("/traces/");
         if !known {
             return error(StatusCode::NOT_FOUND, "nothing answers this path");
         }
@@ -69,7 +81,8 @@ impl Admin {
             "/metrics" => {
                 let mut text = String::with_capacity(16 * 1024);
                 (self.metrics)(&mut text);
-                metrics::append(&mut text, &self.counters, &self.traces, &self.current);
+                let ledger = self.gateway.state.ledger.figures();
+                metrics::append(&mut text, &self.counters, &self.traces, &self.current, ledger);
                 reply(StatusCode::OK, OPEN_METRICS, text)
             }
             "/revision" => json(&*self.current.status()),

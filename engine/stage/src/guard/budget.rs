@@ -248,6 +248,37 @@ mod tests {
         assert_eq!(world.counted("p/budget"), spent.unsigned_abs());
     }
 
+    #[tokio::test]
+    async fn an_attempt_of_which_nobody_learns_what_it_cost_counts_as_its_worst() {
+        let guard = "- guard: budget\n  with: { money: 1 USD/total, per: everyone }\n";
+        for (stream, output) in [(false, 1_000), (true, 0)] {
+            let world = World::new(&format!("{guard}- route: fallback\n  with: {{ to: [vanishing, fast] }}"));
+            let mut body = most("fast", 1_000);
+            body["stream"] = json!(stream);
+            assert_eq!(world.send(body).await.status, 200);
+            let x = world.last();
+            let [lost, _] = &x.trace.attempts[..] else { panic!("{:?}", x.trace.attempts) };
+            let usage = lost.usage.unwrap();
+            assert!(usage.counted && usage.input >= 5, "{usage:?}");
+            assert_eq!(usage.output, output);
+            assert!(x.cost > lost.cost.unwrap());
+            assert_eq!(world.counted("p/budget"), x.cost.nanos().unsigned_abs());
+        }
+    }
+
+    #[tokio::test]
+    async fn a_model_that_a_route_names_and_only_a_pattern_knows_has_its_own_price() {
+        let world = World::new(
+            "- guard: budget\n  with: { money: 1 USD/total, per: everyone }\n- route: fallback\n  with: { to: [{ model: echo-say-gold }] }",
+        );
+        assert_eq!(world.send(most("fast", 10)).await.status, 200);
+        let x = world.last();
+        let usage = x.trace.attempts[0].usage.unwrap();
+        let micros = usage.input * 20 + usage.output * 80;
+        assert_eq!(x.cost.nanos().unsigned_abs(), micros * 1_000);
+        assert_eq!(world.counted("p/budget"), micros * 1_000);
+    }
+
     impl World {
         /// What the guard counted for everyone, for good.
         fn counted(&self, meter: &str) -> u64 {

@@ -44,7 +44,7 @@ pub(crate) struct Settings {
 }
 
 pub(super) fn assume_output() -> u64 {
-    4096
+    weir_pipeline::ASSUMED_OUTPUT
 }
 
 /// One quota or several.

@@ -6,13 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_diagnostic::units::{Calendar, Ratio};
 use weir_diagnostic::{Code, Diagnostic, nearest};
-use weir_message::{Denial, ErrorCode, Operation, Part, Usage};
-use weir_pipeline::{CONTINUE, Exchange, Hook, Slot, Verdict, Visit, Workbench};
+use weir_message::{Denial, ErrorCode, Usage};
+use weir_pipeline::{CONTINUE, Exchange, Hook, Slot, Verdict, Visit, Workbench, Worst};
 use weir_policy::{Expr, Spanned, StageDecl};
 use weir_state::{Account, Crossed, Holding, Shortfall, Space, TimeZone, Unit, Window};
 
-/// What a part that is no text counts as until its true usage is known, in tokens.
-const MEDIA: u64 = 2_000;
 /// When to come back if requests under way hold what is left.
 const SOON: Duration = Duration::from_secs(1);
 
@@ -243,33 +241,13 @@ fn zone(name: &Spanned<String>, bench: &mut Workbench<'_>) -> Option<TimeZone> {
 }
 
 /// The most tokens that a request may come to, for each target that it may reach: input and output.
-pub(super) fn worst<'x>(
-    x: &'x Exchange,
+pub(super) fn worst(
+    x: &Exchange,
     assume_output: u64,
-) -> Result<impl Iterator<Item = (Arc<weir_pipeline::Target>, Usage)> + use<'x>, String> {
-    let input = match x.request.body.has_token_ids() {
-        // An id takes two bytes at least.
-        true => x.request.raw.len() as u64 / 2 + 1,
-        // Counting tokens is free.
-        false if x.request.operation == Operation::Count => 0,
-        false => x.plan.services().request_tokens(&x.request) + media(x) * MEDIA,
-    };
-    let most = weir_dialect::most_output(&x.request).map_err(|fault| fault.message.to_string())?;
-    let answers =
-        matches!(x.request.operation, Operation::Chat | Operation::Completion | Operation::Response);
+) -> Result<impl Iterator<Item = (Arc<weir_pipeline::Target>, Usage)> + use<>, String> {
+    let worst = Worst::of(x)?;
     Ok(x.reachable().into_iter().map(move |target| {
-        let longest = match (most.tokens, target.output_limit) {
-            (Some(asked), Some(limit)) => asked.min(limit),
-            (Some(asked), None) => asked,
-            (None, limit) => limit.unwrap_or(assume_output),
-        };
-        let output = if answers { longest.saturating_mul(most.answers) } else { 0 };
-        (target, Usage { input, output, ..Usage::default() })
+        let usage = worst.at(&target, assume_output);
+        (target, usage)
     }))
-}
-
-/// How many parts of the request are no text.
-fn media(x: &Exchange) -> u64 {
-    let parts = x.request.messages().iter().flat_map(|message| &message.parts);
-    parts.filter(|part| matches!(part, Part::Media(_))).count() as u64
 }

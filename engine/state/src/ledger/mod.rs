@@ -1,220 +1,217 @@
-//! The ledger in memory: what callers spent on a day, by key, user and team, and all together.
+//! The ledger: one row for each attempt that was sent and each answer of a cache, and their sums by the hour.
 //!
-//! Days are those of UTC, counted from 1970. The last two are kept. Booking for a name that is known takes no lock and
-//! allocates nothing; a file behind it comes with a later issue.
+//! Rows are written behind: a request leaves its row in a queue, without a lock and without waiting, and one thread writes all
+//! that came together in one commit, within the grace that the settings name. What a `kill -9` loses is what came in that time.
+//! Each row has an id of its own by which it is written once, however often a commit is tried, and what it adds to the sums goes
+//! with it in the same commit: the sums of an hour are those of its rows.
+//!
+//! A place in the queue is taken before an attempt is sent ([`Ledger::place`]): so no row is lost for want of room. Where there
+//! is none, since the file could not be written for a while, the request does not go on, or goes on unbooked, as the settings say.
+//!
+//! The file is one of its own beside the totals': its commits keep no reservation waiting, and it may grow large. Rows lie in the
+//! order of time, with what many have in common (names, prices) by number, in about 70 bytes; sums are kept for longer than rows.
+//! Several processes may share it.
 
-use ahash::RandomState;
-use papaya::Equivalent;
-use std::hash::{Hash, Hasher};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU32, AtomicU64, Ordering};
-use weir_message::{Caller, Money, Usage};
+mod amounts;
+mod file;
+mod pack;
+mod query;
+mod read;
+mod render;
+mod row;
+mod series;
+#[cfg(test)]
+mod tests;
 
-/// Whose spending a sum is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum SumBy {
-    /// One key's.
-    Key,
-    /// One user's.
-    User,
-    /// One team's.
-    Team,
-    /// All together; the name is empty.
-    Everyone,
+pub use amounts::Amounts;
+pub use query::{Filter, Query};
+pub use read::{Books, Line, Report, Single};
+pub use row::{Ending, Row};
+pub use series::Dimension;
+
+use crate::StateError;
+use file::Writer;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Sender};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+/// How a ledger is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keeping {
+    /// Within how long a row is on disk.
+    pub grace: Duration,
+    /// How long rows are kept; `None`: for good.
+    pub rows: Option<Duration>,
+    /// How long the sums of an hour are kept; `None`: for good.
+    pub sums: Option<Duration>,
+    /// Whether requests go on, unbooked, while there is no room for their rows.
+    pub skips: bool,
+    /// How many rows may wait to be written.
+    pub room: usize,
 }
 
-/// What was spent on a day.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Sum {
-    /// Input tokens.
-    pub input: u64,
-    /// Output tokens.
-    pub output: u64,
-    /// Money, as far as priced.
-    pub cost: Money,
+impl Default for Keeping {
+    fn default() -> Self {
+        const DAY: Duration = Duration::from_secs(86_400);
+        Self {
+            grace: Duration::from_millis(100),
+            rows: Some(90 * DAY),
+            sums: None,
+            skips: false,
+            room: 65_536,
+        }
+    }
 }
 
-/// What was spent since the process began.
-pub struct Ledger {
-    sums: papaya::HashMap<Key, Arc<Counter>, RandomState>,
-    /// The newest day booked.
-    newest: AtomicU32,
-    /// The most names summed apart.
-    most: usize,
-}
+/// There is no room for another row, since those before it could not be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Full;
 
+/// Where rows go; without a file they go nowhere.
 #[derive(Default)]
-struct Counter {
-    input: AtomicU64,
-    output: AtomicU64,
-    nanos: AtomicI64,
+pub struct Ledger(OnceLock<Open>);
+
+struct Open {
+    shared: Arc<Shared>,
+    queue: Sender<Option<Row>>,
+    writer: Writer,
 }
 
-/// Names summed apart, over all kinds. Later ones share one sum a kind.
-const MOST: usize = 100_000;
-/// The name under which the rest is summed; no name of a set is it.
-const OTHERS: &str = "\u{2026}";
+/// What the writing thread and those who leave rows share.
+struct Shared {
+    room: usize,
+    skips: bool,
+    /// Places that are taken: by rows that wait, and by attempts under way.
+    taken: AtomicUsize,
+    /// Whether no more rows are awaited.
+    is_over: AtomicBool,
+    written: AtomicU64,
+    lost: AtomicU64,
+    failures: AtomicU64,
+}
+
+/// What a ledger has done since the process began.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LedgerFigures {
+    /// Rows on disk.
+    pub written: u64,
+    /// Rows that are not, and will not be.
+    pub lost: u64,
+    /// Places taken: rows that wait, and attempts under way.
+    pub waiting: u64,
+    /// Commits that failed, to be tried again.
+    pub failures: u64,
+}
 
 impl Ledger {
-    /// Nothing spent.
-    pub fn new() -> Self {
-        Self::with_most(MOST)
+    /// Where the ledger lies whose totals are kept in this file.
+    pub fn beside(state: &Path) -> PathBuf {
+        let mut name = state.as_os_str().to_owned();
+        name.push(".ledger");
+        name.into()
     }
 
-    fn with_most(most: usize) -> Self {
-        Self { sums: papaya::HashMap::with_hasher(RandomState::new()), newest: AtomicU32::new(0), most }
+    /// Keeps rows in a file from now on; it is made if there is none. `process` tells this process from others that share it.
+    ///
+    /// # Errors
+    /// The file cannot be used: it is damaged or none of ours. Nothing is done to it.
+    pub fn open(&self, path: &Path, keeping: Keeping, process: u32) -> Result<(), StateError> {
+        let shared = Arc::new(Shared {
+            room: keeping.room,
+            skips: keeping.skips,
+            taken: AtomicUsize::new(0),
+            is_over: AtomicBool::new(false),
+            written: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
+        });
+        let (queue, rows) = mpsc::channel();
+        let writer = Writer::start(path, keeping, process, Arc::clone(&shared), (queue.clone(), rows))?;
+        self.0.set(Open { shared, queue, writer }).map_err(|_| StateError::File {
+            path: path.to_owned(),
+            reason: "the ledger has a file already".to_owned(),
+        })
     }
 
-    /// Books what a caller spent on a day.
-    pub fn book(&self, day: u32, caller: Option<&Caller>, usage: &Usage, cost: Option<Money>) {
-        if self.newest.fetch_max(day, Ordering::Relaxed) < day {
-            self.sums.pin().retain(|key, _| key.day.saturating_add(1) >= day);
+    /// Whether rows are kept.
+    pub fn is_kept(&self) -> bool {
+        self.0.get().is_some()
+    }
+
+    /// A place for a row. `None`: nothing is kept, or the request goes on without.
+    ///
+    /// # Errors
+    /// There is no room.
+    pub fn place(&self) -> Result<Option<Place>, Full> {
+        let Some(open) = self.0.get() else { return Ok(None) };
+        let shared = &open.shared;
+        if shared.taken.fetch_add(1, Ordering::Relaxed) < shared.room {
+            return Ok(Some(Place { shared: Arc::clone(shared), queue: open.queue.clone() }));
         }
-        self.add(Entry { day, by: SumBy::Everyone, name: "" }, usage, cost);
-        let Some(caller) = caller else { return };
-        for (by, name) in
-            [(SumBy::Key, &caller.key), (SumBy::User, &caller.user), (SumBy::Team, &caller.team)]
-        {
-            if let Some(name) = name {
-                self.add(Entry { day, by, name }, usage, cost);
-            }
+        shared.taken.fetch_sub(1, Ordering::Relaxed);
+        if !shared.skips {
+            return Err(Full);
         }
+        shared.lost.fetch_add(1, Ordering::Relaxed);
+        Ok(None)
     }
 
-    /// What was spent on a day. Of a name that came too late to be summed apart, what all such names spent: nobody is free
-    /// of a budget because there are many.
-    pub fn sum(&self, day: u32, by: SumBy, name: &str) -> Sum {
-        let sums = self.sums.pin();
-        let own = sums.get(&Entry { day, by, name });
-        own.or_else(|| sums.get(&Entry { day, by, name: OTHERS }))
-            .map(|counter| counter.read())
-            .unwrap_or_default()
-    }
-
-    fn add(&self, entry: Entry<'_>, usage: &Usage, cost: Option<Money>) {
-        let sums = self.sums.pin();
-        let counter = match sums.get(&entry) {
-            Some(counter) => counter,
-            None => {
-                let name = if sums.len() < self.most { entry.name } else { OTHERS };
-                sums.get_or_insert_with(Key::of(Entry { name, ..entry }), Arc::default)
-            }
-        };
-        counter.input.fetch_add(usage.input, Ordering::Relaxed);
-        counter.output.fetch_add(usage.output, Ordering::Relaxed);
-        counter.nanos.fetch_add(cost.map_or(0, Money::nanos), Ordering::Relaxed);
-    }
-}
-
-impl Default for Ledger {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
-impl Counter {
-    fn read(&self) -> Sum {
-        Sum {
-            input: self.input.load(Ordering::Relaxed),
-            output: self.output.load(Ordering::Relaxed),
-            cost: Money::from_nanos(self.nanos.load(Ordering::Relaxed)),
-        }
-    }
-}
-
-/// What a sum is kept under.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-struct Entry<'a> {
-    day: u32,
-    by: SumBy,
-    name: &'a str,
-}
-
-/// [`Entry`], owned.
-#[derive(PartialEq, Eq)]
-struct Key {
-    day: u32,
-    by: SumBy,
-    name: Box<str>,
-}
-
-impl Key {
-    fn of(entry: Entry<'_>) -> Self {
-        Self { day: entry.day, by: entry.by, name: entry.name.into() }
-    }
-
-    fn as_entry(&self) -> Entry<'_> {
-        Entry { day: self.day, by: self.by, name: &self.name }
-    }
-}
-
-impl Hash for Key {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.as_entry().hash(state);
-    }
-}
-
-impl Equivalent<Key> for Entry<'_> {
-    fn equivalent(&self, key: &Key) -> bool {
-        *self == key.as_entry()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn caller(key: &str, team: Option<&str>) -> Caller {
-        Caller { key: Some(key.into()), team: team.map(Into::into), ..Caller::default() }
-    }
-
-    fn spent(output: u64) -> Usage {
-        Usage { input: 10, output, ..Usage::default() }
-    }
-
-    #[test]
-    fn sums_by_day_and_by_every_name_that_a_caller_has() {
-        let ledger = Ledger::new();
-        let price = Some(Money::from_nanos(7));
-        ledger.book(20, Some(&caller("a", Some("t"))), &spent(1), price);
-        ledger.book(20, Some(&caller("b", Some("t"))), &spent(2), None);
-        ledger.book(20, None, &spent(4), price);
-        ledger.book(21, Some(&caller("a", None)), &spent(8), price);
-        let cases = [
-            (20, SumBy::Key, "a", 10, 1, 7),
-            (20, SumBy::Team, "t", 20, 3, 7),
-            (20, SumBy::Everyone, "", 30, 7, 14),
-            (21, SumBy::Key, "a", 10, 8, 7),
-            (21, SumBy::Team, "t", 0, 0, 0),
-            // A key's name is no team's.
-            (20, SumBy::Team, "a", 0, 0, 0),
-        ];
-        for (day, by, name, input, output, nanos) in cases {
-            let want = Sum { input, output, cost: Money::from_nanos(nanos) };
-            assert_eq!(ledger.sum(day, by, name), want, "{day} {by:?} {name}");
+    /// Counts a row that finds no place and that nothing waits for: an answer of a cache.
+    pub fn lose(&self) {
+        if let Some(open) = self.0.get() {
+            open.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
     }
 
-    #[test]
-    fn keeps_the_last_two_days() {
-        let ledger = Ledger::new();
-        for day in 20..=22 {
-            ledger.book(day, None, &spent(1), None);
-        }
-        let kept = [20, 21, 22].map(|day| ledger.sum(day, SumBy::Everyone, "").output);
-        assert_eq!(kept, [0, 1, 1]);
-        // A request that came in before midnight is booked on its own day.
-        ledger.book(21, None, &spent(1), None);
-        assert_eq!(ledger.sum(21, SumBy::Everyone, "").output, 2);
+    /// What it has done; `None` if nothing is kept.
+    pub fn figures(&self) -> Option<LedgerFigures> {
+        let Shared { taken, written, lost, failures, .. } = &*self.0.get()?.shared;
+        Some(LedgerFigures {
+            written: written.load(Ordering::Relaxed),
+            lost: lost.load(Ordering::Relaxed),
+            waiting: taken.load(Ordering::Relaxed) as u64,
+            failures: failures.load(Ordering::Relaxed),
+        })
     }
 
-    #[test]
-    fn names_that_are_too_many_share_one_sum() {
-        let ledger = Ledger::with_most(3);
-        for name in ["a", "b", "c", "d"] {
-            ledger.book(20, Some(&caller(name, None)), &spent(1), None);
+    /// What lies in the file, for reports; `None` if nothing is kept or the file cannot be reached now.
+    pub fn books(&self) -> Option<Books> {
+        self.0.get()?.writer.books()
+    }
+
+    /// Writes what waits and lets go of the file. Later rows are lost, and counted.
+    ///
+    /// # Errors
+    /// It could not be written; what waited is lost.
+    pub fn close(&self) -> Result<(), StateError> {
+        let Some(open) = self.0.get() else { return Ok(()) };
+        open.shared.is_over.store(true, Ordering::Release);
+        open.writer.close()
+    }
+}
+
+/// A place in the queue for one row. Dropped without one, it is free again.
+pub struct Place {
+    shared: Arc<Shared>,
+    queue: Sender<Option<Row>>,
+}
+
+impl Place {
+    /// Leaves the row to be written.
+    pub fn book(self, row: Row) {
+        // The writing thread frees the place once the row is on disk.
+        self.shared.taken.fetch_add(1, Ordering::Relaxed);
+        if self.queue.send(Some(row)).is_err() {
+            self.shared.taken.fetch_sub(1, Ordering::Relaxed);
+            self.shared.lost.fetch_add(1, Ordering::Relaxed);
         }
-        let sums = ["a", "b", "c", "d", "e"].map(|name| ledger.sum(20, SumBy::Key, name).output);
-        assert_eq!(sums, [1, 1, 2, 2, 2]);
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.shared.taken.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -3,10 +3,8 @@
 use super::total::{CALM, Key, Total};
 use super::{KEPT, Outcome, Waiting};
 use crate::StateError;
-use redb::{
-    Builder, ConcurrencyMode, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError,
-    TableDefinition, TableHandle,
-};
+use crate::database::{self, Opening, words};
+use redb::{Database, ReadableTable, TableDefinition};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -18,12 +16,6 @@ use std::time::Duration;
 const TOTALS: TableDefinition<'_, RowKey<'_>, Row> = TableDefinition::new("totals");
 type RowKey<'a> = (&'a str, &'a str, u8, i64);
 type Row = (u64, i64, u64);
-/// What the file says of itself.
-const ABOUT: TableDefinition<'_, &str, u64> = TableDefinition::new("about");
-/// The form of what is in it.
-const FORMAT: u64 = 1;
-/// Pages kept in memory, in bytes.
-const PAGES: usize = 32 << 20;
 /// The end of a window that has none.
 const NEVER: i64 = i64::MAX;
 
@@ -326,78 +318,13 @@ fn commit(database: &Database, items: &mut [Item], prune_before: Option<i64>) ->
 
 /// Opens the file, every page of it checked.
 fn database(path: &Path, may_create: bool) -> Result<Database, String> {
-    match path.metadata() {
-        Ok(metadata) if !metadata.is_file() => return Err("it is no file".to_owned()),
-        Ok(metadata) if metadata.len() == 0 => {
-            return Err("it is empty, so what was spent is lost; remove it to begin anew".to_owned());
-        }
-        Err(error) if !may_create || error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(error.to_string());
-        }
-        _ => {}
-    }
-    let opened = catch_unwind(AssertUnwindSafe(|| {
-        let mut builder = Builder::new();
-        builder.set_cache_size(PAGES).set_concurrency_mode(ConcurrencyMode::MultiWriter);
-        let database = builder.set_check_integrity_on_open(true).create(path).map_err(open_words)?;
-        about(&database)?;
-        Ok(database)
-    }));
-    opened.unwrap_or_else(|_| Err(damaged("its structure cannot be read")))
-}
-
-/// Checks that the file is ours, or makes it so if it is new.
-fn about(database: &Database) -> Result<(), String> {
-    let foreign = || "it is a database of another program".to_owned();
-    let known = {
-        let reading = database.begin_read().map_err(words)?;
-        let names: Vec<String> =
-            reading.list_tables().map_err(words)?.map(|table| table.name().to_owned()).collect();
-        match names.iter().any(|name| name == ABOUT.name()) {
-            true => {
-                let table = reading.open_table(ABOUT).map_err(|_| foreign())?;
-                Some(table.get("format").map_err(words)?.map(|format| format.value()).ok_or_else(foreign)?)
-            }
-            false if names.is_empty() => None,
-            false => return Err(foreign()),
-        }
+    let opening = Opening {
+        kind: "format",
+        format: 1,
+        may_create,
+        checks_all: true,
+        cache: 32 << 20,
+        empty: "it is empty, so what was spent is lost; remove it to begin anew",
     };
-    match known {
-        Some(FORMAT) => Ok(()),
-        Some(other) => Err(format!("it was written by another version of Weir (form {other})")),
-        None => {
-            let transaction = database.begin_write().map_err(words)?;
-            transaction
-                .open_table(ABOUT)
-                .map_err(words)?
-                .insert("format", FORMAT)
-                .map(drop)
-                .map_err(words)?;
-            transaction.open_table(TOTALS).map(drop).map_err(words)?;
-            transaction.commit().map_err(words)
-        }
-    }
-}
-
-fn damaged(what: &str) -> String {
-    format!("it is damaged ({what}); put back a copy, or move it aside to begin with nothing spent")
-}
-
-fn open_words(error: DatabaseError) -> String {
-    match error {
-        DatabaseError::DatabaseAlreadyOpen | DatabaseError::LockProtocolMismatch => {
-            "another program has locked it".to_owned()
-        }
-        DatabaseError::Storage(StorageError::Corrupted(what)) => damaged(&what),
-        DatabaseError::Storage(StorageError::Io(error))
-            if error.kind() == std::io::ErrorKind::InvalidData =>
-        {
-            damaged("it does not begin as a database")
-        }
-        other => other.to_string(),
-    }
-}
-
-fn words(error: impl std::fmt::Display) -> String {
-    error.to_string()
+    database::open(path, opening, |transaction| transaction.open_table(TOTALS).map(drop).map_err(words))
 }
