@@ -11,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::HeaderMap;
 use regex::Regex;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_diagnostic::{Code, Diagnostics, Severity, Sources};
@@ -193,7 +193,8 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
                 }
             };
             let mut came = Came::new(request, status, headers, &body);
-            came.request.caller = identified(plan, &step.request, &came.request).ok().flatten();
+            came.request.caller =
+                identified(plan, &step.request, &came.request, gateway.clock.unix_nanos()).ok().flatten();
             let seen = upstream.take();
             came.upstream = seen.calls;
             came.problems = seen.problems;
@@ -281,8 +282,11 @@ fn identified(
     plan: &Plan,
     client: &ClientRequest,
     request: &weir_message::Request,
+    unix_nanos: i64,
 ) -> Result<Option<Arc<weir_message::Caller>>, Fault> {
-    plan.identify(&listener(plan, client), request.dialect, &request.headers, request.query.as_deref())
+    let from = request.source.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |source| source.ip());
+    let place = (Some(from), unix_nanos / 1_000_000_000);
+    plan.identify(&listener(plan, client), request.dialect, &request.headers, request.query.as_deref(), place)
 }
 
 /// What the proxy does with a request before the pipeline, without a network: the path, who calls.
@@ -304,7 +308,7 @@ pub(crate) async fn respond(
             return fault(&Fault::new(ErrorCode::BadMethod, format!("this path takes {allow}")));
         }
     }
-    match identified(plan, client, &request) {
+    match identified(plan, client, &request, gateway.clock.unix_nanos()) {
         Ok(caller) => request.caller = caller,
         Err(wrong) => return fault(&wrong),
     }

@@ -325,8 +325,10 @@ macro_rules! text_unit {
 }
 
 mod calendar;
+mod network;
 
 pub use calendar::{Budget, Calendar, Quota};
+pub use network::Network;
 
 text_unit!(
     Duration,

@@ -1,5 +1,6 @@
 //! Who sends a request.
 
+use crate::Operation;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -22,4 +23,6 @@ pub struct Caller {
     pub claims: serde_json::Map<String, serde_json::Value>,
     /// Models this caller may ask for, as names or patterns ending in `*`; empty: all.
     pub models: Vec<Arc<str>>,
+    /// Operations this caller may ask for; empty: all.
+    pub operations: Vec<Operation>,
 }

@@ -150,9 +150,13 @@ fn pick(plan: &Plan, x: &mut Exchange) -> Result<Option<usize>, Fault> {
     Ok(None)
 }
 
-/// Whether the caller's key allows the model.
+/// Whether the caller's key allows the operation and the model.
 fn caller_may(request: &Request) -> Result<(), Fault> {
     match &request.caller {
+        Some(caller) if !caller.operations.is_empty() && !caller.operations.contains(&request.operation) => {
+            let message = format!("the key does not allow requests of the kind `{}`", request.operation);
+            Err(Fault::new(ErrorCode::Denied, message))
+        }
         Some(caller) if !allows(caller, request.model()) => {
             Err(Fault::new(ErrorCode::Denied, "the key does not allow this model").param("model"))
         }

@@ -4,6 +4,7 @@ use crate::fingerprint::Below;
 use crate::{Models, Needs, Provider, Route, Stage};
 use http::{HeaderMap, HeaderValue};
 use std::borrow::Cow;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Caller, Denial, DenyAs, Dialect, ErrorCode, Fault, Mode, Operation, StageTrace, Verb};
@@ -156,14 +157,16 @@ impl Plan {
         self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
     }
 
-    /// Who sends a request of this dialect with these headers and this query to this listener: `None` if the listener
-    /// identifies nobody or the client shows no credential; a fault if it shows a wrong one.
+    /// Who sends a request of this dialect with these headers and this query to this listener, from that address, at that time
+    /// (seconds since 1970 UTC): `None` if the listener identifies nobody or the client shows no credential; a fault if it shows
+    /// a wrong one.
     pub fn identify(
         &self,
         listener: &str,
         dialect: Dialect,
         headers: &HeaderMap,
         query: Option<&str>,
+        (from, now): (Option<IpAddr>, i64),
     ) -> Result<Option<Arc<Caller>>, Fault> {
         let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else {
             return Ok(None);
@@ -173,7 +176,7 @@ impl Plan {
         }
         let query = query.filter(|_| dialect == Dialect::Gemini);
         let Some(shown) = shown_key(headers).or_else(|| key_in(query?)) else { return Ok(None) };
-        match shown.and_then(|key| self.keys.lookup(&key)) {
+        match shown.and_then(|key| self.keys.lookup(&key, from, now)) {
             Some(caller) => Ok(Some(caller)),
             None => Err(Fault::new(ErrorCode::InvalidKey, unknown(headers))),
         }
@@ -214,7 +217,7 @@ fn unknown(headers: &HeaderMap) -> &'static str {
     if is_signed(headers) {
         "the request is signed for AWS: show a key of this gateway as a bearer token instead (AWS_BEARER_TOKEN_BEDROCK)"
     } else {
-        "the key is unknown or disabled"
+        "the key is unknown, expired or disabled, or may not be shown from here"
     }
 }
 

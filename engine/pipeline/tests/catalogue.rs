@@ -99,6 +99,22 @@ models:
 }
 
 #[test]
+fn a_key_says_what_is_wrong_with_it_once() {
+    for (fields, want) in [
+        ("operations: [chta]", "did you mean `chat`?"),
+        ("operations: [image]", "there is no operation `image`"),
+        ("expires: tomorrow", "`tomorrow` is no day and no moment"),
+        ("expires: 2027-02-30", "`2027-02-30` is no day"),
+        ("networks: [10.0.0.0/33]", "`10.0.0.0/33` is no network"),
+    ] {
+        let hash = format!("blake3:{}", "0".repeat(64));
+        let found = plan(&format!("keys:\n  a: {{ hash: \"{hash}\", {fields} }}\n"), &Secrets::Ignored);
+        let found = found.map(|_| ()).unwrap_err();
+        assert!(found.contains(want) && found.contains("1 error"), "{fields}: {found}");
+    }
+}
+
+#[test]
 fn an_account_says_what_its_row_cannot_know() {
     let cases = [
         ("a: { from: azure }", "say `base_url:`, with your own in the place of `{resource}`"),

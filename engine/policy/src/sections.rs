@@ -4,7 +4,7 @@ use crate::{Secret, Spanned, TextOrSecret};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
-use weir_diagnostic::units::{ByteSize, Duration};
+use weir_diagnostic::units::{ByteSize, Duration, Network};
 
 /// Where clients connect.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -114,6 +114,15 @@ pub struct CallerKey {
     /// Models that this key may ask for: names, or patterns ending in `*`. Empty: all.
     #[serde(default)]
     pub models: Vec<String>,
+    /// Operations that this key may ask for: `chat`, `count`, `completion`, `embedding`, `rerank`. Empty: all.
+    #[serde(default)]
+    pub operations: Vec<Spanned<String>>,
+    /// From when on the key is refused: a day (`2027-01-01`, as it begins in UTC) or a moment (RFC 3339).
+    #[serde(default)]
+    pub expires: Option<Spanned<String>>,
+    /// Networks that the key may be shown from: `10.0.0.0/8`. Empty: all.
+    #[serde(default)]
+    pub networks: Vec<Network>,
     /// Whether the key is refused for now.
     #[serde(default)]
     pub disabled: bool,

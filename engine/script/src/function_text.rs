@@ -9,6 +9,7 @@ use regex::{Regex, RegexBuilder};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 use std::net::IpAddr;
+use weir_diagnostic::units::Network;
 
 /// A regular expression and how many bytes it may scan for one unit of work: small automata are fast, large ones are
 /// charged as if they had to run state by state.
@@ -257,38 +258,16 @@ pub(crate) fn json_parse<'a>(cx: &Context<'a>, args: &[Value<'a>]) -> Answer<'a>
     }
 }
 
-/// A network: its address and the length of its prefix.
-fn cidr(text: &str) -> Option<(IpAddr, u32)> {
-    let (address, bits) = match text.split_once('/') {
-        Some((address, bits)) => (address, Some(bits.parse::<u32>().ok()?)),
-        None => (text, None),
-    };
-    let address: IpAddr = address.parse().ok()?;
-    let most = if address.is_ipv4() { 32 } else { 128 };
-    let bits = bits.unwrap_or(most);
-    (bits <= most).then_some((address, bits))
-}
-
 pub(crate) fn check_cidr(text: &str) -> Result<(), String> {
-    match cidr(text) {
-        Some(_) => Ok(()),
-        None => Err(format!("\"{text}\" is no network; write one like \"10.0.0.0/8\"")),
+    match text.parse::<Network>() {
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("\"{text}\" is no network; write one like \"10.0.0.0/8\"")),
     }
 }
 
 pub(crate) fn in_cidr<'a>(_: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     let [Value::Text(address), Value::Text(network)] = args else { return wrong("inCidr", args) };
     let Ok(address) = address.as_str().parse::<IpAddr>() else { return bad("the text is no IP address") };
-    let Some((network, bits)) = cidr(network.as_str()) else { return bad("the text is no network") };
-    // An IPv4 address that came by an IPv6 socket is the IPv4 address.
-    let inside = match (address.to_canonical(), network.to_canonical()) {
-        (IpAddr::V4(a), IpAddr::V4(n)) => {
-            (a.to_bits() ^ n.to_bits()).checked_shr(32 - bits.min(32)).unwrap_or(0) == 0
-        }
-        (IpAddr::V6(a), IpAddr::V6(n)) => {
-            (a.to_bits() ^ n.to_bits()).checked_shr(128 - bits).unwrap_or(0) == 0
-        }
-        _ => false,
-    };
-    Ok(Value::Bool(inside))
+    let Ok(network) = network.as_str().parse::<Network>() else { return bad("the text is no network") };
+    Ok(Value::Bool(network.contains(address)))
 }

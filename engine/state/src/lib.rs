@@ -26,7 +26,7 @@ pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
 pub use ledger::{
     Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
-    Report, Row, Single,
+    Report, Row, Single, unix_time,
 };
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};

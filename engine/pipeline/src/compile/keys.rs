@@ -1,16 +1,17 @@
 //! The keys that callers show.
 
-use super::{Compiler, Secrets};
+use super::{Compiler, SERVED, Secrets};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic};
-use weir_message::Caller;
-use weir_policy::CallerKey;
+use weir_message::{Caller, Operation};
+use weir_policy::{CallerKey, Spanned};
 use weir_state::{KeyRing, KeyRow, digest, parse_digest};
 
 impl Compiler<'_> {
     pub(super) fn keys(&mut self) -> Option<KeyRing> {
-        let mut rows: Vec<KeyRow> = Vec::new();
-        for (name, key) in &self.set.keys {
+        let (mut rows, mut templates): (Vec<KeyRow>, Vec<KeyRow>) = (Vec::new(), Vec::new());
+        let set = self.set;
+        for (name, key) in &set.keys {
             let decl = &key.value;
             let hashed = match (&decl.hash, &decl.secret) {
                 (Some(hash), _) => match parse_digest(hash) {
@@ -26,6 +27,8 @@ impl Compiler<'_> {
                 (None, Some(secret)) => self.secret(secret).map(|value| digest(value.expose())),
                 (None, None) => None,
             };
+            let Some(template) = self.row(name, decl) else { continue };
+            templates.push(template.clone());
             let Some(digest) = hashed else { continue };
             let same = rows.iter().find(|row| row.digest == digest);
             if let Some(first) = same.and_then(|row| self.set.keys.get(&row.name)) {
@@ -39,10 +42,10 @@ impl Compiler<'_> {
                 );
                 continue;
             }
-            rows.push(row(name, decl, digest));
+            rows.push(KeyRow { digest, ..template });
         }
         if matches!(self.secrets, Secrets::Ignored) {
-            self.know_by_name(&mut rows);
+            know_by_name(templates, &mut rows);
         }
         match KeyRing::new(rows) {
             Ok(ring) => Some(ring),
@@ -52,28 +55,70 @@ impl Compiler<'_> {
             }
         }
     }
-    /// Where secrets are not needed, a key is known by its name too: who writes a case knows no other.
-    fn know_by_name(&self, rows: &mut Vec<KeyRow>) {
-        for (name, key) in &self.set.keys {
-            let digest = digest(name);
-            if rows.iter().all(|row| row.digest != digest) {
-                rows.push(row(name, &key.value, digest));
-            }
+
+    /// A key without its digest.
+    fn row(&mut self, name: &Arc<str>, decl: &CallerKey) -> Option<KeyRow> {
+        let expires = match &decl.expires {
+            Some(text) => Some(self.moment(text)?),
+            None => None,
+        };
+        let mut operations = Vec::new();
+        for operation in &decl.operations {
+            operations.push(self.operation(operation)?);
         }
+        let tags = decl.tags.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone()));
+        let caller = Caller {
+            by: Arc::from("key"),
+            key: Some(Arc::clone(name)),
+            user: decl.user.as_deref().map(Arc::from),
+            team: decl.team.as_deref().map(Arc::from),
+            project: decl.project.as_deref().map(Arc::from),
+            tags: tags.collect(),
+            claims: serde_json::Map::new(),
+            models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),
+            operations,
+        };
+        Some(KeyRow {
+            name: Arc::clone(name),
+            digest: [0; 32],
+            caller: Arc::new(caller),
+            disabled: decl.disabled,
+            expires,
+            networks: decl.networks.clone(),
+        })
+    }
+
+    fn moment(&mut self, text: &Spanned<String>) -> Option<i64> {
+        let moment = weir_state::unix_time(&text.value);
+        if moment.is_none() {
+            let message = format!("`{}` is no day and no moment", text.value);
+            let help = "write a day (2027-01-01) or a moment (2027-01-01T08:00:00Z)";
+            self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(text.span).help(help));
+        }
+        moment
+    }
+
+    fn operation(&mut self, name: &Spanned<String>) -> Option<Operation> {
+        let known = SERVED.iter().copied().find(|operation| operation.name() == name.value);
+        if known.is_none() {
+            let names: Vec<&str> = SERVED.iter().map(|operation| operation.name()).collect();
+            let help = match weir_diagnostic::nearest(&name.value, names.iter().copied()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("there are {}", names.join(", ")),
+            };
+            let message = format!("there is no operation `{}`", name.value);
+            self.diagnostics.push(Diagnostic::new(Code::UnknownName, message).at(name.span).help(help));
+        }
+        known
     }
 }
 
-fn row(name: &Arc<str>, decl: &CallerKey, digest: [u8; 32]) -> KeyRow {
-    let tags = decl.tags.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone()));
-    let caller = Caller {
-        by: Arc::from("key"),
-        key: Some(Arc::clone(name)),
-        user: decl.user.as_deref().map(Arc::from),
-        team: decl.team.as_deref().map(Arc::from),
-        project: decl.project.as_deref().map(Arc::from),
-        tags: tags.collect(),
-        claims: serde_json::Map::new(),
-        models: decl.models.iter().map(|model| Arc::from(model.as_str())).collect(),
-    };
-    KeyRow { name: Arc::clone(name), digest, caller: Arc::new(caller), disabled: decl.disabled }
+/// Where secrets are not needed, a key is known by its name too: who writes a case knows no other.
+fn know_by_name(templates: Vec<KeyRow>, rows: &mut Vec<KeyRow>) {
+    for template in templates {
+        let digest = digest(&template.name);
+        if rows.iter().all(|row| row.digest != digest) {
+            rows.push(KeyRow { digest, ..template });
+        }
+    }
 }

@@ -19,6 +19,7 @@ use pingora::prelude::timeout;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -192,7 +193,9 @@ impl App {
                 Sent::Gone => End::Gone,
             };
         }
-        let judged = judge(session.req_header(), &plan, &shared.bound.name, limits);
+        let from = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
+        let place = (from, shared.gateway.clock.unix_nanos() / 1_000_000_000);
+        let judged = judge(session.req_header(), &plan, &shared.bound.name, limits, place);
         let (route, caller, announced) = match judged {
             Ok(judged) => judged,
             Err(fault) => {
@@ -306,6 +309,7 @@ fn judge(
     plan: &Plan,
     listener: &str,
     limits: &Limits,
+    place: (Option<IpAddr>, i64),
 ) -> Result<(weir_dialect::Route, Option<Arc<weir_message::Caller>>, body::Announced), Fault> {
     let path = head.uri.path();
     let route = weir_dialect::classify(&head.method, path, &head.headers).map_err(|why| match why {
@@ -314,7 +318,7 @@ fn judge(
         Unclassified::BadMethod { allow } => bad_method(allow),
     })?;
     let announced = body::announced(&head.headers, limits)?;
-    let caller = plan.identify(listener, route.dialect, &head.headers, head.uri.query())?;
+    let caller = plan.identify(listener, route.dialect, &head.headers, head.uri.query(), place)?;
     Ok((route, caller, announced))
 }
 

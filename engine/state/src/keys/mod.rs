@@ -6,8 +6,10 @@
 use crate::StateError;
 use ahash::AHashMap;
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
+use weir_diagnostic::units::Network;
 use weir_message::Caller;
 
 /// A key as a policy set declares it.
@@ -21,6 +23,20 @@ pub struct KeyRow {
     pub caller: Arc<Caller>,
     /// Whether it is refused all the same.
     pub disabled: bool,
+    /// From when on it is refused, in seconds since 1970 UTC.
+    pub expires: Option<i64>,
+    /// The networks that it may be shown from; empty: all.
+    pub networks: Vec<Network>,
+}
+
+impl KeyRow {
+    fn is_good(&self, from: Option<IpAddr>, now: i64) -> bool {
+        // An address that is not known lies in no network.
+        let is_there = |from: IpAddr| self.networks.iter().any(|network| network.contains(from));
+        !self.disabled
+            && self.expires.is_none_or(|expires| now < expires)
+            && (self.networks.is_empty() || from.is_some_and(is_there))
+    }
 }
 
 impl fmt::Debug for KeyRow {
@@ -54,12 +70,13 @@ impl KeyRing {
         Ok(ring)
     }
 
-    /// Who shows this key; `None` if it is unknown or disabled.
-    pub fn lookup(&self, presented: &str) -> Option<Arc<Caller>> {
+    /// Who shows this key, from that address, at that time (seconds since 1970 UTC); `None` if it is unknown, disabled, expired
+    /// or may not be shown from there.
+    pub fn lookup(&self, presented: &str, from: Option<IpAddr>, now: i64) -> Option<Arc<Caller>> {
         let digest = digest(presented);
         let row = self.rows.get(&digest)?;
         let same = bool::from(row.digest.ct_eq(&digest));
-        (same && !row.disabled).then(|| Arc::clone(&row.caller))
+        (same && row.is_good(from, now)).then(|| Arc::clone(&row.caller))
     }
 
     /// How many keys there are.
@@ -127,7 +144,15 @@ mod tests {
 
     fn row(name: &str, key: &str, disabled: bool) -> KeyRow {
         let caller = Caller { key: Some(name.into()), ..Caller::default() };
-        KeyRow { name: name.into(), digest: digest(key), caller: Arc::new(caller), disabled }
+        let caller = Arc::new(caller);
+        KeyRow {
+            name: name.into(),
+            digest: digest(key),
+            caller,
+            disabled,
+            expires: None,
+            networks: Vec::new(),
+        }
     }
 
     #[test]
@@ -136,8 +161,25 @@ mod tests {
         let cases =
             [("wr_one", Some("app")), ("wr_two", None), ("wr_on", None), ("", None), ("WR_ONE", None)];
         for (presented, want) in cases {
-            let found = ring.lookup(presented);
+            let found = ring.lookup(presented, None, 0);
             assert_eq!(found.as_ref().and_then(|caller| caller.key.as_deref()), want, "{presented}");
+        }
+    }
+
+    #[test]
+    fn a_key_is_good_until_it_expires_and_from_its_networks_alone() {
+        let networks = vec!["10.0.0.0/8".parse().unwrap(), "2001:db8::/32".parse().unwrap()];
+        let ring = KeyRing::new(vec![KeyRow { expires: Some(100), networks, ..row("app", "wr_one", false) }])
+            .unwrap();
+        for (from, now, is_good) in [
+            (Some("10.1.2.3"), 99, true),
+            (Some("2001:db8::1"), 99, true),
+            (Some("10.1.2.3"), 100, false),
+            (Some("192.0.2.1"), 99, false),
+            (None, 99, false),
+        ] {
+            let from = from.map(|from| from.parse().unwrap());
+            assert_eq!(ring.lookup("wr_one", from, now).is_some(), is_good, "{from:?} {now}");
         }
     }
 

@@ -157,6 +157,17 @@ fn filter(text: &str) -> Result<Filter, String> {
     Ok(Filter { dimension: dimension(name.trim())?, values, is_not })
 }
 
+/// A moment in RFC 3339, or the begin of a day in UTC, in seconds since 1970 UTC.
+pub fn unix_time(text: &str) -> Option<i64> {
+    match DateTime::parse_from_rfc3339(text) {
+        Ok(time) => Some(time.timestamp()),
+        Err(_) => {
+            let day = NaiveDate::parse_from_str(text, "%Y-%m-%d").ok()?;
+            Some(day.and_time(chrono::NaiveTime::MIN).and_utc().timestamp())
+        }
+    }
+}
+
 fn moment(text: &str, zone: Tz, now: i64) -> Result<i64, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp());
