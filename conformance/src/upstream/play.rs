@@ -81,7 +81,18 @@ fn foreign(path: &str) -> Option<Route> {
         let (dialect, operation) = (Dialect::OpenAi, Operation::Response);
         return Some(Route { dialect, operation, item: None, stream: false });
     }
-    // Vertex AI has Google's models below their publisher.
+    // Vertex AI has models below their publishers.
+    if let Some((model, verb)) =
+        path.split_once("/publishers/anthropic/models/").and_then(|at| at.1.split_once(':'))
+    {
+        let (dialect, operation) = (Dialect::Anthropic, Operation::Chat);
+        return Some(Route {
+            dialect,
+            operation,
+            item: Some(model.into()),
+            stream: verb == "streamRawPredict",
+        });
+    }
     let at_vertex = path.split_once("/publishers/google").map(|(_, model)| format!("/v1beta{model}"));
     let path = at_vertex.as_deref().unwrap_or(path);
     let route = weir_dialect::classify(&Method::POST, path, &HeaderMap::new()).ok()?;

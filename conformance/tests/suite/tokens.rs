@@ -1,4 +1,4 @@
-//! Accounts that get tokens, and clouds with paths of their own: Azure's deployments and Vertex AI.
+//! Accounts that get tokens or sign, and clouds with paths of their own: Azure's deployments, Vertex AI, Bedrock.
 
 use serde_json::{Value, json};
 use weir_conformance::harness::{Gateway, Provider, Set, chat, entry, post, whole};
@@ -23,7 +23,13 @@ providers:
     dialect: anthropic
     base_url: "http://{UPSTREAM}/claude/v1/projects/p/locations/eu"
     google: { metadata: "http://{UPSTREAM}/machine" }
+  bedrock:
+    dialect: bedrock
+    base_url: "http://{UPSTREAM}/bedrock"
+    region: eu-central-1
+    aws: { access_key_id: AKID, secret_access_key: "${env:APP_SECRET}" }
 models:
+  "amazon.*": { targets: [{ provider: bedrock }] }
   gpt-5: { targets: [{ provider: deployed }] }
   gemini-3-pro: { targets: [{ provider: vertex }] }
   claude-sonnet-4-5: { targets: [{ provider: claude, model: claude-sonnet-4-5@20250929 }] }
@@ -127,20 +133,53 @@ fn vertex_is_asked_as_a_service_account_for_models_of_google() {
 #[test]
 fn vertex_is_asked_as_the_machine_for_models_of_anthropic() {
     let (provider, gateway) = start();
-    let reply = json!({
-        "id": "msg_1", "type": "message", "role": "assistant", "model": "claude-sonnet-4-5",
-        "content": [{ "type": "text", "text": "so" }], "stop_reason": "end_turn",
-        "usage": { "input_tokens": 1, "output_tokens": 1 },
-    });
-    provider.answers(vec![token("t-1", 3600), entry(json!({ "body": reply }))]);
-    assert_eq!(ask(&gateway, "claude-sonnet-4-5", false), (200, "so".to_owned()));
+    let said = || entry(json!({ "reply": "so" }));
+    provider.answers(vec![token("t-1", 3600), said(), said()]);
+    for streams in [false, true] {
+        assert_eq!(ask(&gateway, "claude-sonnet-4-5", streams), (200, "so".to_owned()));
+    }
     let calls = provider.seen().calls;
     let machine = "/computeMetadata/v1/instance/service-accounts/default/token";
     assert_eq!((calls[0].provider.as_str(), calls[0].path.as_str()), ("machine", machine));
     assert!(calls[0].headers.contains(&("metadata-flavor".to_owned(), "Google".to_owned())));
-    let path =
-        "/v1/projects/p/locations/eu/publishers/anthropic/models/claude-sonnet-4-5@20250929:rawPredict";
-    assert_eq!(calls[1].path, path);
-    let body: Value = serde_json::from_str(&calls[1].body).unwrap();
-    assert_eq!((&body["anthropic_version"], &body["model"]), (&json!("vertex-2023-10-16"), &Value::Null));
+    let model = "/v1/projects/p/locations/eu/publishers/anthropic/models/claude-sonnet-4-5@20250929";
+    for (call, verb) in calls[1..].iter().zip(["rawPredict", "streamRawPredict"]) {
+        assert_eq!(call.path, format!("{model}:{verb}"));
+        let body: Value = serde_json::from_str(&call.body).unwrap();
+        assert_eq!((&body["anthropic_version"], &body["model"]), (&json!("vertex-2023-10-16"), &Value::Null));
+        assert!(!call.headers.iter().any(|(name, _)| name == "anthropic-version"));
+    }
+}
+
+#[test]
+fn bedrock_is_asked_with_a_signature_and_never_with_what_the_client_signed() {
+    let (provider, gateway) = start();
+    let said = || entry(json!({ "reply": "so" }));
+    provider.answers(vec![said(), said()]);
+    for streams in [false, true] {
+        assert_eq!(ask(&gateway, "amazon.nova-pro-v1:0", streams), (200, "so".to_owned()));
+    }
+    let path = "/bedrock/model/amazon.nova-pro-v1%3A0/converse";
+    let credential = "THEIRS/20260101/us-east-1/bedrock/aws4_request";
+    let signature = format!("AWS4-HMAC-SHA256 Credential={credential}, SignedHeaders=host, Signature=0");
+    let theirs = [
+        ("authorization", signature.as_str()),
+        ("x-amz-date", "20260101T000000Z"),
+        ("x-amz-security-token", "theirs"),
+    ];
+    provider.answers(vec![said()]);
+    let body = json!({ "messages": [{ "role": "user", "content": [{ "text": "hi" }] }] });
+    let reply = post(gateway.edge, path, &theirs, &body);
+    assert_eq!(reply.status(), 200, "{}", reply.text());
+    let calls = provider.seen().calls;
+    let header = |name: &str| {
+        let all = calls[0].headers.iter().filter(|(have, _)| have == name);
+        all.map(|(_, value)| value.as_str()).collect::<Vec<_>>().join("|")
+    };
+    let when = header("x-amz-date");
+    let start =
+        format!("AWS4-HMAC-SHA256 Credential=AKID/{}/eu-central-1/bedrock/aws4_request, ", &when[..8]);
+    assert!(header("authorization").starts_with(&start), "{}", header("authorization"));
+    assert!(!header("authorization").contains("THEIRS") && when != "20260101T000000Z");
+    assert_eq!(header("x-amz-security-token"), "");
 }

@@ -83,9 +83,14 @@ fn inference(json: &str, out: &mut Settings) -> Result<(), Fault> {
         top_p: Option<&'a RawValue>,
         #[serde(default)]
         stop_sequences: Option<Vec<String>>,
+        #[serde(borrow, flatten)]
+        more: BTreeMap<Cow<'a, str>, IgnoredAny>,
     }
     const FIELD: &str = "inferenceConfig";
     let said: Said<'_> = typed(json, FIELD)?;
+    if !said.more.is_empty() {
+        out.others.push(("unknown fields", false));
+    }
     out.max_tokens = said.max_tokens;
     out.temperature = said.temperature.map(|json| number(json, FIELD)).transpose()?;
     out.top_p = said.top_p.map(|json| number(json, FIELD)).transpose()?;
