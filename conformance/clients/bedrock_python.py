@@ -216,7 +216,7 @@ def refuses_a_wrong_key():
     finally:
         os.environ["AWS_BEARER_TOKEN_BEDROCK"] = KEY
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 401, error
-    assert error["Error"]["Message"] == "the key is unknown or disabled", error
+    assert error["Error"]["Message"].startswith("the key is unknown"), error
 
 
 @check
