@@ -126,8 +126,13 @@ impl Gateway {
 
     /// Serves the set again once the process has ended.
     pub fn start_again(&mut self) {
+        self.start_again_with(&[]);
+    }
+
+    /// The same with environment variables.
+    pub fn start_again_with(&mut self, variables: &[(&str, &str)]) {
         self.ended();
-        self.child = spawn(&self.set, &self.log, &[], &[]);
+        self.child = spawn(&self.set, &self.log, &[], variables);
         self.ready();
     }
 

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use weir_conformance::harness::{
-    Gateway, Provider, Set, Wire, chat, entry, eventually, free_port, get, request, weir_binary, whole,
+    Gateway, Provider, Set, Wire, chat, entry, eventually, free_port, get, post, request, weir_binary, whole,
 };
 use weir_conformance::upstream::Reaction;
 use weir_diagnostic::units::Calendar;
@@ -372,6 +372,31 @@ fn a_clean_end_loses_no_row() {
     gateway.signal("TERM");
     assert!(gateway.ended().success(), "{}", gateway.log());
     assert_eq!(rows(&gateway.set.beside().join("state")).len(), 20);
+}
+
+#[test]
+fn what_was_spent_today_outlives_a_kill() {
+    let provider = Provider::start();
+    let policy = policy(free_port()).replace(
+        "      - guard: key\n",
+        "      - guard: key\n      - guard: day\n        cel: spend.today.team.cost < 0.007\n",
+    );
+    let set = Set::of(Some(provider.address), &policy);
+    let gateway = Gateway::start_with(set, &[], &[("WEB_KEY", "wr_web")]);
+    let mut world = World { provider, gateway };
+    world.provider.always(says("x"));
+    for id in ["a", "b"] {
+        world.send(id, &[], &asks("fast", "x", false), None);
+        world.rows(id, 1);
+    }
+    let status = |world: &World| {
+        let headers = [("authorization", "Bearer wr_web")];
+        post(world.gateway.edge, "/v1/chat/completions", &headers, &asks("fast", "x", false)).status()
+    };
+    assert_eq!(status(&world), 403);
+    world.gateway.signal("KILL");
+    world.gateway.start_again_with(&[("WEB_KEY", "wr_web")]);
+    assert_eq!(status(&world), 403);
 }
 
 #[test]

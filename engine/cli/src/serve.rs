@@ -69,12 +69,12 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             return ExitCode::from(BAD);
         }
     };
+    let clock = SystemClock::new();
     if let Some(Some(state)) = loader.state.get()
-        && let Err(error) = open_state(&shop.state, state, loader.root())
+        && let Err(error) = open_state(&shop.state, state, loader.root(), clock.unix_nanos() / 1_000_000_000)
     {
         return fail(COULD_NOT, &error.to_string());
     }
-    let clock = SystemClock::new();
     let traces = Arc::new(Traces::new());
     let gateway = Arc::new(Gateway {
         upstream: Arc::new(NetUpstream::new(Arc::new(clock))),
@@ -117,8 +117,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Opens the files that a set's `state:` names.
-fn open_state(state: &State, file: &StateFile, root: &Path) -> Result<(), StateError> {
+/// Opens the files that a set's `state:` names. `now`: seconds since 1970 UTC.
+fn open_state(state: &State, file: &StateFile, root: &Path, now: i64) -> Result<(), StateError> {
     let path = root.join(&file.file);
     state.totals.open(&path)?;
     let LedgerKeeping { rows, sums, grace, on_error } = &file.ledger;
@@ -129,7 +129,8 @@ fn open_state(state: &State, file: &StateFile, root: &Path) -> Result<(), StateE
         skips: *on_error == LedgerError::Skip,
         ..Keeping::default()
     };
-    state.ledger.open(&Ledger::beside(&path), keeping, std::process::id())
+    state.ledger.open(&Ledger::beside(&path), keeping, std::process::id())?;
+    state.recall_today(now)
 }
 
 /// The gateway's own log goes to standard error, filtered by `WEIR_LOG`; what `observe: log` writes is one JSON object a line on

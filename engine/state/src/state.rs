@@ -1,9 +1,15 @@
 //! All state of a process in one place, made once and shared by every plan.
 
-use crate::{Breakers, ExactCache, Ledger, Limiter, Permits, SemanticStore, Spending, Totals};
+use crate::{
+    Amounts, Breakers, Dimension, ExactCache, Ledger, Limiter, Permits, Query, SemanticStore, Spending,
+    StateError, Sum, SumBy, Totals,
+};
 use bytestring::ByteString;
 use std::sync::Arc;
 use weir_message::Reply;
+
+/// A day in seconds.
+const DAY: i64 = 86_400;
 
 /// Where a stage writes: for real, or where nobody feels it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -91,6 +97,38 @@ impl State {
             Space::Live => live,
             Space::Shadow => shadow,
         }
+    }
+
+    /// Reads from the ledger what was spent today (UTC) before this process began. `now`: seconds since 1970 UTC.
+    ///
+    /// # Errors
+    /// The ledger cannot be read.
+    pub fn recall_today(&self, now: i64) -> Result<(), StateError> {
+        let Some(books) = self.ledger.books() else { return Ok(()) };
+        let day = now.div_euclid(DAY);
+        let of = [
+            (SumBy::Everyone, None),
+            (SumBy::Key, Some(Dimension::Key)),
+            (SumBy::User, Some(Dimension::User)),
+            (SumBy::Team, Some(Dimension::Team)),
+        ];
+        for (by, dimension) in of {
+            let query = Query {
+                since: Some(day * DAY),
+                until: Some((day + 1) * DAY),
+                by: dimension.into_iter().collect(),
+                ..Query::default()
+            };
+            for line in books.report(&query)?.lines {
+                let name = line.by.first().map_or("", String::as_str);
+                let Amounts { usage, cost, .. } = line.amounts;
+                if !name.is_empty() || by == SumBy::Everyone {
+                    let sum = Sum { input: usage.input, output: usage.output, cost };
+                    self.spending.recall(u32::try_from(day).unwrap_or_default(), by, name, sum);
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Forgets all cached replies. Returns how many there were.

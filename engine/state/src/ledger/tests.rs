@@ -202,6 +202,27 @@ fn a_report_is_made_while_rows_come_in() {
 }
 
 #[test]
+fn what_was_spent_today_is_known_after_a_restart_and_yesterday_is_over() {
+    let world = World::new();
+    world.write(keeping(), [row("web", -86_400, 1), row("web", 0, 2), row("ops", 3_600, 4)]);
+    let state = crate::State::default();
+    state.ledger.open(&world.path(), keeping(), 8).unwrap();
+    state.recall_today(NOW).unwrap();
+    let day = u32::try_from(NOW / 86_400).unwrap();
+    for (by, name, nanos, input) in [
+        (crate::SumBy::Everyone, "", 6, 20),
+        (crate::SumBy::Team, "web", 2, 10),
+        (crate::SumBy::Team, "ops", 4, 10),
+        (crate::SumBy::Key, "k", 6, 20),
+        (crate::SumBy::User, "", 0, 0),
+    ] {
+        let sum = state.spending.sum(day, by, name);
+        assert_eq!((sum.cost.nanos(), sum.input), (nanos, input), "{by:?} {name}");
+    }
+    assert_eq!(state.spending.sum(day - 1, crate::SumBy::Everyone, "").input, 0);
+}
+
+#[test]
 fn processes_share_a_file_and_their_rows_are_told_apart() {
     let world = World::new();
     let (one, other) = (world.open(keeping()), Ledger::default());

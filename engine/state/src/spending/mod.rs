@@ -81,6 +81,13 @@ impl Spending {
         }
     }
 
+    /// Adds what is known to be spent on a day from before this process began.
+    pub fn recall(&self, day: u32, by: SumBy, name: &str, sum: Sum) {
+        self.newest.fetch_max(day, Ordering::Relaxed);
+        let usage = Usage { input: sum.input, output: sum.output, ..Usage::default() };
+        self.add(Entry { day, by, name }, &usage, Some(sum.cost));
+    }
+
     /// What was spent on a day. Of a name that came too late to be summed apart, what all such names spent: nobody is free
     /// of a budget because there are many.
     pub fn sum(&self, day: u32, by: SumBy, name: &str) -> Sum {
