@@ -9,7 +9,7 @@
 //! is none, since the file could not be written for a while, the request does not go on, or goes on unbooked, as the settings say.
 //!
 //! The file is one of its own beside the totals': its commits keep no reservation waiting, and it may grow large. Rows lie in the
-//! order of time, with what many have in common (names, prices) by number, in some 100 bytes; sums are kept for longer than rows.
+//! order of time, with what many have in common (names, prices) by number, in about 75 bytes; sums are kept for longer than rows.
 //! Several processes may share it.
 
 mod amounts;
