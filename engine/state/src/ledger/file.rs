@@ -135,6 +135,7 @@ impl Hand {
         // Half of the grace to come together, half to be written.
         let together = self.keeping.grace / 2;
         let mut batch: Vec<Numbered> = Vec::new();
+        let mut failed = 0_u32;
         loop {
             if batch.is_empty() {
                 match rows.recv() {
@@ -160,10 +161,16 @@ impl Hand {
                     self.shared.written.fetch_add(batch.len() as u64, Ordering::Relaxed);
                     self.shared.taken.fetch_sub(batch.len(), Ordering::Relaxed);
                     batch.clear();
+                    failed = 0;
                 }
                 Err(reason) => {
                     self.shared.failures.fetch_add(1, Ordering::Relaxed);
-                    tracing::error!(file = %self.path.display(), rows = batch.len(), "the ledger cannot be written: {reason}");
+                    failed += 1;
+                    // Said at once, and less and less often while it lasts.
+                    if failed.is_power_of_two() {
+                        let (file, waiting) = (self.path.display(), batch.len());
+                        tracing::error!(%file, waiting, "the ledger cannot be written, and is tried again: {reason}");
+                    }
                     if self.is_over() {
                         let left = batch.len() + rows.try_iter().flatten().count();
                         self.shared.lost.fetch_add(left as u64, Ordering::Relaxed);
