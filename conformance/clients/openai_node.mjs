@@ -221,6 +221,22 @@ const checks = {
     assert.equal(text, "echo: a time");
   },
 
+  async draws() {
+    const reply = await client.images.generate({ model: "fast", prompt: "a card for bob@example.com, node" });
+    assert.equal(reply.data[0].revised_prompt, "echo: a card for bob@example.com, node");
+    assert.ok(reply.data[0].b64_json);
+  },
+
+  async judges() {
+    const reply = await client.moderations.create({ model: "fast", input: ["a kind word", "sheer violence"] });
+    assert.deepEqual(reply.results.map((result) => result.flagged), [false, true]);
+  },
+
+  async speaks() {
+    const reply = await client.audio.speech.create({ model: "fast", voice: "alloy", input: "one two three" });
+    assert.equal(Buffer.from(await reply.arrayBuffer()).subarray(0, 4).toString(), "RIFF");
+  },
+
   async "lists models"() {
     const names = [];
     for await (const model of client.models.list()) names.push(model.id);

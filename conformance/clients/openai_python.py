@@ -1,6 +1,7 @@
 """The official OpenAI SDK for Python against a gateway that serves the quickstart (WEIR_URL, WEIR_KEY)."""
 
 import asyncio
+import base64
 import json
 import os
 import sys
@@ -235,6 +236,32 @@ def completes():
     assert reply.choices[0].text == "echo: once upon", reply
     text = "".join(chunk.choices[0].text for chunk in client.completions.create(model="fast", prompt="a time", stream=True))
     assert text == "echo: a time", text
+
+
+@check
+def draws():
+    reply = client.images.generate(model="fast", prompt="a card for bob@example.com", n=2)
+    assert [image.revised_prompt for image in reply.data] == ["echo: a card for bob@example.com"] * 2, reply
+    assert base64.b64decode(reply.data[0].b64_json).startswith(b"\x89PNG") and reply.usage.total_tokens > 0
+    ask = lambda: client.images.generate(model="fast", prompt="a card", stream=True)
+    error = raised(openai.BadRequestError, ask)
+    assert (error.code, error.param) == ("bad-request", "stream"), error
+
+
+@check
+def judges():
+    reply = client.moderations.create(model="fast", input=["a kind word", "sheer violence"])
+    assert [result.flagged for result in reply.results] == [False, True], reply
+    parts = [{"type": "text", "text": "sheer violence"}]
+    assert client.moderations.create(model="fast", input=parts).results[0].categories.violence
+
+
+@check
+def speaks():
+    reply = client.audio.speech.create(model="fast", voice="alloy", input="one two three", instructions="slowly")
+    assert reply.read().startswith(b"RIFF") and reply.response.headers["content-type"] == "audio/wav"
+    with client.audio.speech.with_streaming_response.create(model="fast", voice="alloy", input="one two") as reply:
+        assert sum(len(piece) for piece in reply.iter_bytes()) == 44 + 2 * 800
 
 
 @check

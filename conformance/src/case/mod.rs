@@ -295,10 +295,13 @@ fn request(
         Some(Operation::Completion) => (Method::POST, "/v1/completions"),
         Some(Operation::Response) => (Method::POST, "/v1/responses"),
         Some(Operation::Embedding) => (Method::POST, "/v1/embeddings"),
+        Some(Operation::Moderation) => (Method::POST, "/v1/moderations"),
+        Some(Operation::Image) => (Method::POST, "/v1/images/generations"),
+        Some(Operation::Speech) => (Method::POST, "/v1/audio/speech"),
         Some(Operation::Model) => (Method::GET, "/v1/models"),
         _ => {
             return bad(format!(
-                "`{name}` is not an operation that a case can ask for: chat, completion, response, embedding, model"
+                "`{name}` is not an operation that a case can ask for: chat, completion, response, embedding, moderation, image, speech, model"
             ));
         }
     };

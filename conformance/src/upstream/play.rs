@@ -42,6 +42,9 @@ impl Got {
             ("/chat/completions", Operation::Chat),
             ("/completions", Operation::Completion),
             ("/embeddings", Operation::Embedding),
+            ("/moderations", Operation::Moderation),
+            ("/images/generations", Operation::Image),
+            ("/audio/speech", Operation::Speech),
         ];
         Self {
             operation: operation.iter().find(|(end, _)| path.ends_with(end)).map(|(_, operation)| *operation),

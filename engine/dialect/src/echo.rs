@@ -17,9 +17,12 @@
 //! A stream sends one word an event. Usage counts one token for each run of letters and digits and one for each other
 //! character that is no space; `max_tokens` cuts the answer there, with the finish reason `length`. An embedding has
 //! `dimensions` numbers (8 if not said), made from a hash of the text, of length 1. A document's score is the share of the
-//! query's words that it has. With `tool_choice` `required` or naming
+//! query's words that it has. An image is one pixel and says its prompt again; a text that says `violence` is flagged; sound is
+//! silence, a tenth of a second for each word. With `tool_choice` `required` or naming
 //! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
 //! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
+
+mod media;
 
 use crate::collect::Collected;
 use crate::openai::OpenAi;
@@ -101,6 +104,12 @@ pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
         Body::Rerank(rerank) => {
             let most = request.params.get("top_n").and_then(|json| json.parse().ok()).unwrap_or(usize::MAX);
             whole(&manner, ranked(rerank, most, model))
+        }
+        Body::Words(_) => {
+            let (body, media_type) = media::made(&request, model);
+            let mut plan = whole(&manner, body);
+            plan.headers = headers(media_type);
+            plan
         }
         _ => whole(&manner, models_list(Dialect::OpenAi, ["echo"], CREATED)),
     }
@@ -276,6 +285,11 @@ fn written(request: &Request, model: &str, manner: &Manner) -> EchoPlan {
         cut: manner.is_cut,
         hang: manner.is_hanging,
     }
+}
+
+/// The first text of a request that is no conversation.
+fn first(request: &Request) -> String {
+    request.texts().first().map(|(_, _, text)| text.to_string()).unwrap_or_default()
 }
 
 /// The text to repeat.

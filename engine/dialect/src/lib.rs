@@ -138,7 +138,7 @@ pub fn decode_reply(reply: &mut Reply, dialect: Dialect, operation: Operation) -
         return Ok(());
     }
     let wire = spoken(dialect)?;
-    if !wire.has_body(operation) {
+    if !wire.has_reply_body(operation) {
         reply.body = ReplyBody::Opaque;
         return Ok(());
     }
@@ -189,6 +189,9 @@ pub fn read_reply_usage(
     operation: Operation,
 ) -> Result<ReplySummary, Fault> {
     let wire = spoken(dialect)?;
+    if !wire.has_reply_body(operation) {
+        return Ok(ReplySummary::default());
+    }
     whole(&reply.raw).and_then(|whole| wire.summary(operation, &whole)).map_err(invalid_reply)
 }
 

@@ -64,6 +64,11 @@ pub(crate) trait Wire: Sync {
     /// Whether requests for an operation have a JSON body that is read here.
     fn has_body(&self, operation: Operation) -> bool;
 
+    /// Whether replies of an operation have a JSON body that is read here.
+    fn has_reply_body(&self, operation: Operation) -> bool {
+        self.has_body(operation)
+    }
+
     /// Reads the few fields that every plan reads.
     fn read_head(&self, request: &mut Request, whole: &ByteString) -> Scanned<()>;
 

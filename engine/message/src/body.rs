@@ -20,6 +20,8 @@ pub enum Body {
     Embedding(Embedding),
     /// Texts to order by relevance.
     Rerank(Rerank),
+    /// Words to make an image or sound of, or to judge.
+    Words(Vec<Text>),
 }
 
 impl Body {
@@ -28,7 +30,7 @@ impl Body {
         match self {
             Body::Completion(body) => body.has_token_ids,
             Body::Embedding(body) => body.has_token_ids,
-            Body::Unread | Body::Opaque | Body::Chat(_) | Body::Rerank(_) => false,
+            Body::Unread | Body::Opaque | Body::Chat(_) | Body::Rerank(_) | Body::Words(_) => false,
         }
     }
 }

@@ -177,6 +177,7 @@ impl Request {
                 let texts = std::iter::once(&body.query).chain(&body.documents);
                 texts.enumerate().for_each(|(n, t)| show(n, TextRole::Input, t))
             }
+            Body::Words(texts) => texts.iter().enumerate().for_each(|(n, t)| show(n, TextRole::Input, t)),
         }
     }
 
@@ -210,6 +211,7 @@ impl Request {
             Body::Rerank(body) => {
                 std::iter::once(&mut body.query).chain(&mut body.documents).for_each(change);
             }
+            Body::Words(texts) => texts.iter_mut().for_each(change),
         }
         self.edits += u32::from(done);
         done

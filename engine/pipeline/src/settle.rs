@@ -2,6 +2,7 @@
 
 use crate::attempt::streams;
 use crate::run::Run;
+use crate::worst::spoken;
 use crate::{ASSUMED_OUTPUT, Exchange, Needs, Worst, view};
 use weir_message::{Attempt, Body, Cause, Operation, Reply, Usage};
 
@@ -90,7 +91,8 @@ pub(crate) fn estimated(x: &mut Exchange, is_asked: bool, output: u64) -> Usage 
     };
     let answers =
         matches!(x.request.operation, Operation::Chat | Operation::Completion | Operation::Response);
-    Usage { input, output: if answers { output } else { 0 }, counted: true, ..Usage::default() }
+    let output = if answers { output } else { 0 };
+    Usage { input, output, characters: spoken(&x.request), counted: true, ..Usage::default() }
 }
 
 /// What an attempt spent whose provider gives a whole reply and does not say.

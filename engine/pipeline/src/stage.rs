@@ -126,6 +126,9 @@ pub const TEXT_OPERATIONS: &[Operation] = &[
     Operation::Response,
     Operation::Embedding,
     Operation::Rerank,
+    Operation::Moderation,
+    Operation::Image,
+    Operation::Speech,
 ];
 
 /// What a stage keeps for one request, from its request hook to its end.

@@ -17,6 +17,8 @@ pub struct Worst {
     input: u64,
     /// Of the answers; nothing where the operation has none.
     output: Option<MostOutput>,
+    images: u64,
+    characters: u64,
 }
 
 impl Worst {
@@ -27,12 +29,16 @@ impl Worst {
     pub fn of(x: &Exchange) -> Result<Self, String> {
         let request = &x.request;
         let output = match request.operation {
-            Operation::Chat | Operation::Completion | Operation::Response => {
+            Operation::Chat | Operation::Completion | Operation::Response | Operation::Image => {
                 Some(weir_dialect::most_output(request).map_err(|fault| fault.message.to_string())?)
             }
             _ => None,
         };
-        Ok(Self { input: input(x), output })
+        let images = match output {
+            Some(most) if request.operation == Operation::Image => most.answers,
+            _ => 0,
+        };
+        Ok(Self { input: input(x), output, images, characters: spoken(request) })
     }
 
     /// What it comes to at a target, with so long an answer where nobody says how long it may be.
@@ -45,7 +51,8 @@ impl Worst {
             };
             longest.saturating_mul(most.answers)
         });
-        Usage { input: self.input, output, ..Usage::default() }
+        let Self { input, images, characters, .. } = *self;
+        Usage { input, output, images, characters, ..Usage::default() }
     }
 }
 
@@ -58,6 +65,20 @@ fn input(x: &Exchange) -> u64 {
         false if x.request.operation == Operation::Count => 0,
         false => x.plan.services().request_tokens(&x.request) + media(&x.request) * MEDIA,
     }
+}
+
+/// How many characters a decoded request wants spoken.
+pub(crate) fn spoken(request: &Request) -> u64 {
+    let mut characters = 0;
+    if request.operation == Operation::Speech {
+        // Behind them stands how to speak.
+        request.each_text(|at| {
+            if at.index == 0 {
+                characters = at.text.as_str().chars().count() as u64;
+            }
+        });
+    }
+    characters
 }
 
 /// How many parts of a request are no text.

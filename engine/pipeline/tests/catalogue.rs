@@ -102,7 +102,7 @@ models:
 fn a_key_says_what_is_wrong_with_it_once() {
     for (fields, want) in [
         ("operations: [chta]", "did you mean `chat`?"),
-        ("operations: [image]", "there is no operation `image`"),
+        ("operations: [realtime]", "there is no operation `realtime`"),
         ("expires: tomorrow", "`tomorrow` is no day and no moment"),
         ("expires: 2027-02-30", "`2027-02-30` is no day"),
         ("networks: [10.0.0.0/33]", "`10.0.0.0/33` is no network"),

@@ -121,7 +121,7 @@ fn every_finding_reads_as_its_author_needs() {
         ("never-happens", stages(&["guard: judges\n        when: \"false\""])),
         (
             "never-happens-no-operation",
-            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"speech\"\n    stages: []\n".into(),
+            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"realtime\"\n    stages: []\n".into(),
         ),
         (
             "never-happens-here",

@@ -35,6 +35,12 @@ pub(crate) enum Asks {
     /// A response, of a provider that has them.
     OwnResponse,
     Embedding,
+    /// Words to be judged.
+    Moderation,
+    /// Words to make an image of, which the provider puts in other words.
+    Image,
+    /// Words to be spoken.
+    Speech,
 }
 
 /// How the request comes in.
@@ -153,6 +159,14 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "frame, own streamed response", asks: Asks::OwnResponse, place: Place::Frame, ..STREAM },
     Path { name: "embedding", asks: Asks::Embedding, ..PLAIN },
     Path { name: "replayed embedding", asks: Asks::Embedding, meets: Meets::Hit, ..PLAIN },
+    Path { name: "moderation", asks: Asks::Moderation, ..PLAIN },
+    Path { name: "replayed moderation", asks: Asks::Moderation, meets: Meets::Hit, ..PLAIN },
+    Path { name: "image", asks: Asks::Image, ..PLAIN },
+    Path { name: "retried image", asks: Asks::Image, meets: Meets::Retry, ..PLAIN },
+    Path { name: "image, error body", asks: Asks::Image, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "speech", asks: Asks::Speech, ..PLAIN },
+    Path { name: "speech, fallen back", asks: Asks::Speech, meets: Meets::Fallback, ..PLAIN },
+    Path { name: "frame, image", asks: Asks::Image, place: Place::Frame, ..PLAIN },
     Path { name: "h2c", comes: Comes::Two, ..PLAIN },
     Path { name: "h2c stream", comes: Comes::Two, ..STREAM },
     Path { name: "h2c replayed stream", comes: Comes::Two, meets: Meets::Hit, ..STREAM },
@@ -228,7 +242,15 @@ impl Path {
             Asks::Completion => Operation::Completion,
             Asks::Response | Asks::OwnResponse => Operation::Response,
             Asks::Embedding => Operation::Embedding,
+            Asks::Moderation => Operation::Moderation,
+            Asks::Image => Operation::Image,
+            Asks::Speech => Operation::Speech,
         }
+    }
+
+    /// Whether what is answered holds words at all.
+    pub(crate) fn is_wordless(self) -> bool {
+        matches!(self.asks, Asks::Embedding | Asks::Moderation | Asks::Speech)
     }
 
     /// The HTTP path.
@@ -239,6 +261,9 @@ impl Path {
             Operation::Completion => "/v1/completions",
             Operation::Response => "/v1/responses",
             Operation::Embedding => "/v1/embeddings",
+            Operation::Moderation => "/v1/moderations",
+            Operation::Image => "/v1/images/generations",
+            Operation::Speech => "/v1/audio/speech",
             _ => "/v1/chat/completions",
         }
     }
@@ -275,7 +300,9 @@ impl Path {
             }
             Asks::Completion => json!({ "model": "first", "prompt": says }),
             Asks::Response | Asks::OwnResponse => json!({ "model": "first", "input": says }),
-            Asks::Embedding => json!({ "model": "first", "input": [says] }),
+            Asks::Embedding | Asks::Moderation => json!({ "model": "first", "input": [says] }),
+            Asks::Image => json!({ "model": "first", "prompt": says }),
+            Asks::Speech => json!({ "model": "first", "input": says, "voice": "alloy" }),
         };
         if self.streams {
             body["stream"] = true.into();
@@ -287,6 +314,11 @@ impl Path {
     pub(crate) fn script(self) -> Vec<Reaction> {
         let answer = || match self.asks {
             Asks::Tool => entry(json!({ "tool_call": { "name": "send", "arguments": { "text": ANSWER } } })),
+            Asks::Image => {
+                entry(json!({ "body": { "data": [{ "b64_json": "aGk=", "revised_prompt": ANSWER }] } }))
+            }
+            Asks::Moderation => entry(json!({ "body": { "results": [{ "flagged": false }] } })),
+            Asks::Speech => entry(json!({ "body": "sound", "headers": { "content-type": "audio/mpeg" } })),
             _ => entry(json!({ "reply": ANSWER })),
         };
         let fails = || entry(json!({ "status": 500 }));
@@ -417,6 +449,7 @@ pub(crate) fn words(reply: &Reply) -> String {
             "/delta/text",
             "/delta/toolUse/input",
             "/output/0/content/0/text",
+            "/data/0/revised_prompt",
             "/delta",
         ] {
             out.push_str(json.pointer(pointer).and_then(Value::as_str).unwrap_or(""));

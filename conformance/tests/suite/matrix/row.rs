@@ -280,8 +280,11 @@ impl Row {
             return Some("it sets a field of the client's dialect, which the provider's has no place for");
         }
         let replies = matches!(self.proof, Proof::EditsReply(..) | Proof::RefusesReply(_));
-        if replies && path.asks == Asks::Embedding {
-            return Some("an embedding has no words");
+        if replies && path.is_wordless() {
+            return Some("vectors, judgements and sound have no words");
+        }
+        if self.proof == Proof::Answers && matches!(path.asks, Asks::Image | Asks::Speech) {
+            return Some("images and sound are made anew, and it says that it steps aside");
         }
         if replies && path.asks == Asks::Tool && !self.reads_arguments {
             return Some("it reads the reply's words, and says so");

@@ -22,7 +22,7 @@ pub(crate) fn encode(
         Body::Chat(chat) => chat_body(chat, request.head.stream, settings, model, loss),
         Body::Embedding(embedding) => embed(embedding, settings, model, loss),
         Body::Rerank(body) => rerank::encode(request, body, model),
-        Body::Unread | Body::Opaque | Body::Completion(_) => {
+        Body::Unread | Body::Opaque | Body::Completion(_) | Body::Words(_) => {
             let message = format!("{} requests have no form in this target's dialect", request.operation);
             return Err(Fault::new(ErrorCode::Unsupported, message));
         }

@@ -132,3 +132,25 @@ fn a_completion_answers_each_prompt() {
         (&"echo: a".into(), &"echo: b".into())
     );
 }
+
+#[test]
+fn words_become_pixels_judgements_and_silence() {
+    let body_of = |operation, body: &str| {
+        let plan = plan(operation, "echo", &Bytes::copy_from_slice(body.as_bytes()));
+        let EchoBody::Whole(body) = plan.body else { panic!("a stream") };
+        (plan.headers[header::CONTENT_TYPE].clone(), body)
+    };
+    let json = |operation, body: &str| serde_json::from_slice::<Value>(&body_of(operation, body).1).unwrap();
+    let image = json(Operation::Image, r#"{"prompt":"a weir","n":2}"#);
+    assert_eq!(image["data"].as_array().unwrap().len(), 2);
+    assert_eq!(image["data"][1]["revised_prompt"], "echo: a weir");
+    assert_eq!(image["usage"]["input_tokens"], 2);
+    let judged = json(Operation::Moderation, r#"{"input":["kind","Violence!"]}"#);
+    assert_eq!(
+        (&judged["results"][0]["flagged"], &judged["results"][1]["flagged"]),
+        (&false.into(), &true.into())
+    );
+    let (media_type, sound) = body_of(Operation::Speech, r#"{"input":"one two"}"#);
+    assert_eq!((media_type, sound.len()), (HeaderValue::from_static("audio/wav"), 44 + 1600));
+    assert_eq!(sound[40..44], 1600u32.to_le_bytes());
+}

@@ -11,6 +11,7 @@ pub(crate) mod stream;
 #[cfg(test)]
 mod tests;
 mod wishes;
+mod words;
 
 use crate::carry::Loss;
 use crate::cohere::rerank;
@@ -31,6 +32,9 @@ const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/completions", Operation::Completion),
     (&[Method::POST], "/v1/responses", Operation::Response),
     (&[Method::POST], "/v1/embeddings", Operation::Embedding),
+    (&[Method::POST], "/v1/moderations", Operation::Moderation),
+    (&[Method::POST], "/v1/images/generations", Operation::Image),
+    (&[Method::POST], "/v1/audio/speech", Operation::Speech),
     (&[Method::GET], "/v1/models", Operation::Model),
     (&[Method::GET], "/v1/models/", Operation::Model),
 ];
@@ -51,12 +55,21 @@ impl Wire for OpenAi {
                 | Operation::Response
                 | Operation::Embedding
                 | Operation::Rerank
+                | Operation::Moderation
+                | Operation::Image
+                | Operation::Speech
         )
+    }
+
+    fn has_reply_body(&self, operation: Operation) -> bool {
+        // Sound.
+        operation != Operation::Speech && self.has_body(operation)
     }
 
     fn read_head(&self, request: &mut Request, whole: &ByteString) -> Scanned<()> {
         match request.operation {
             Operation::Response => responses::read_head(request, whole),
+            operation if words::takes(operation) => words::read_head(request, whole),
             _ => decode::read_head(request, whole),
         }
     }
@@ -65,6 +78,7 @@ impl Wire for OpenAi {
         match request.operation {
             Operation::Response => responses::decode(request, whole),
             Operation::Rerank => rerank::decode(request, whole),
+            operation if words::takes(operation) => words::decode(request, whole),
             _ => decode::decode(request, whole),
         }
     }
@@ -72,6 +86,7 @@ impl Wire for OpenAi {
     fn settings(&self, request: &Request) -> Result<Settings, Fault> {
         match request.operation {
             Operation::Response => responses::settings(request),
+            operation if words::takes(operation) => words::settings(request),
             _ => wishes::read(request),
         }
     }
@@ -97,6 +112,9 @@ impl Wire for OpenAi {
             Operation::Response => "/responses",
             Operation::Embedding => "/embeddings",
             Operation::Rerank => "/rerank",
+            Operation::Moderation => "/moderations",
+            Operation::Image => "/images/generations",
+            Operation::Speech => "/audio/speech",
             Operation::Model => "/models",
             _ => return None,
         };
@@ -106,6 +124,7 @@ impl Wire for OpenAi {
     fn decode_reply(&self, reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
         match operation {
             Operation::Response => responses::decode_reply(reply, whole),
+            operation if words::takes(operation) => words::decode_reply(reply, operation, whole),
             _ => reply::decode(reply, operation, whole),
         }
     }
@@ -114,6 +133,7 @@ impl Wire for OpenAi {
         match operation {
             Operation::Response => responses::summary(whole),
             Operation::Rerank => rerank::summary(whole),
+            operation if words::takes(operation) => words::summary(whole),
             _ => reply::summary(whole),
         }
     }

@@ -226,4 +226,7 @@ pub const SERVED: &[Operation] = &[
     Operation::Response,
     Operation::Embedding,
     Operation::Rerank,
+    Operation::Moderation,
+    Operation::Image,
+    Operation::Speech,
 ];

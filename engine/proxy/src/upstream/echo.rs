@@ -24,6 +24,9 @@ pub(crate) async fn send(call: Call) -> Result<Answer, CallError> {
         path if path.ends_with("/rerank") => Operation::Rerank,
         path if path.ends_with("/models") => Operation::Model,
         path if path.ends_with("/chat/completions") => Operation::Chat,
+        path if path.ends_with("/moderations") => Operation::Moderation,
+        path if path.ends_with("/images/generations") => Operation::Image,
+        path if path.ends_with("/audio/speech") => Operation::Speech,
         path if path.ends_with("/responses") => Operation::Response,
         _ => Operation::Completion,
     };

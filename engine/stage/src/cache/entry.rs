@@ -29,8 +29,11 @@ impl Rules {
         if reply.raw.len() > self.max_entry {
             return Some("the reply is larger than max_entry");
         }
-        if matches!(operation, Operation::Embedding | Operation::Rerank) {
+        if matches!(operation, Operation::Embedding | Operation::Rerank | Operation::Moderation) {
             return None;
+        }
+        if operation == Operation::Image {
+            return Some("images are made anew each time");
         }
         if reply.choices().is_empty() {
             return Some("the reply holds no answer");
