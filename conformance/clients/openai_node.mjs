@@ -237,6 +237,12 @@ const checks = {
     assert.equal(Buffer.from(await reply.arrayBuffer()).subarray(0, 4).toString(), "RIFF");
   },
 
+  async hears() {
+    const file = await OpenAI.toFile(Buffer.from("RIFF"), "a.wav");
+    const reply = await client.audio.transcriptions.create({ model: "fast", file, prompt: "to bob@example.com, node" });
+    assert.equal(reply.text, "echo: to bob@example.com, node");
+  },
+
   async "lists models"() {
     const names = [];
     for await (const model of client.models.list()) names.push(model.id);

@@ -265,6 +265,19 @@ def speaks():
 
 
 @check
+def hears():
+    sound = ("a.wav", b"RIFF\x00\xff")
+    reply = client.audio.transcriptions.create(model="fast", file=sound, prompt="to bob@example.com")
+    assert reply.text == "echo: to bob@example.com", reply
+
+
+@check
+def draws_over_an_image():
+    reply = client.images.edit(model="fast", image=("a.png", b"\x89PNG"), prompt="a hat for eve@example.com")
+    assert reply.data[0].revised_prompt == "echo: a hat for eve@example.com", reply
+
+
+@check
 def lists_models():
     names = [model.id for model in client.models.list()]
     assert "fast" in names, names

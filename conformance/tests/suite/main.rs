@@ -10,6 +10,7 @@ mod budget;
 mod caching;
 mod commands;
 mod errors;
+mod forms;
 mod http2;
 mod ledger;
 mod matrix;

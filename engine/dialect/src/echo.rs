@@ -18,13 +18,14 @@
 //! character that is no space; `max_tokens` cuts the answer there, with the finish reason `length`. An embedding has
 //! `dimensions` numbers (8 if not said), made from a hash of the text, of length 1. A document's score is the share of the
 //! query's words that it has. An image is one pixel and says its prompt again; a text that says `violence` is flagged; sound is
-//! silence, a tenth of a second for each word. With `tool_choice` `required` or naming
+//! silence, a tenth of a second for each word; of sound it hears nothing but the prompt. With `tool_choice` `required` or naming
 //! a function, or where the last user text says `call NAME` or `use the tool`, that tool (the first, if none is named) is
 //! called: required string arguments are the text, others `0`, `false`, `[]` or `{}`.
 
 mod media;
 
 use crate::collect::Collected;
+use crate::form;
 use crate::openai::OpenAi;
 use crate::wire::Wire;
 use crate::{EVENT_STREAM, ErrorBody, Identity, JSON, Piece, StreamEncoder, decode, error_body, models_list};
@@ -95,6 +96,7 @@ pub fn plan(operation: Operation, model: &str, body: &Bytes) -> EchoPlan {
     }
     let mut request = Request::new("", Dialect::OpenAi, operation, "");
     request.raw = body.clone();
+    request.headers.extend(form::kind_of(body).map(|kind| (header::CONTENT_TYPE, kind)));
     if let Err(fault) = decode(&mut request) {
         return failed(400, "invalid_request_error", &fault.message, manner.delay);
     }

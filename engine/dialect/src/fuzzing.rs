@@ -1,5 +1,6 @@
 //! Entries for fuzzing: arbitrary bytes in, whether all held that must hold. None may panic.
 
+use crate::form;
 use crate::wire::wire;
 use crate::{
     Collector, Level, Outgoing, StreamDecoder, WireFormat, decode, decode_reply, echo, outgoing,
@@ -7,6 +8,7 @@ use crate::{
 };
 use bytes::Bytes;
 use http::HeaderMap;
+use http::header::CONTENT_TYPE;
 use weir_message::{Dialect, Event, Operation, Reply, Request};
 
 /// The operations whose bodies a dialect reads.
@@ -19,6 +21,7 @@ fn operations(dialect: Dialect) -> impl Iterator<Item = Operation> {
 fn sent(dialect: Dialect, operation: Operation, raw: Bytes) -> Request {
     let path = wire(dialect).and_then(|wire| wire.path(operation, "one", false)).unwrap_or_default();
     let mut request = Request::new("", dialect, operation, path);
+    request.headers.extend(form::kind_of(&raw).map(|kind| (CONTENT_TYPE, kind)));
     request.raw = raw;
     request
 }
@@ -71,6 +74,7 @@ fn others(own: WireFormat) -> impl Iterator<Item = WireFormat> {
 
 fn read_again(format: WireFormat, path: String, bytes: Bytes) -> Option<Request> {
     let mut request = Request::new("", format.dialect, format.operation, path);
+    request.headers.extend(form::kind_of(&bytes).map(|kind| (CONTENT_TYPE, kind)));
     request.raw = bytes;
     decode(&mut request).is_ok().then_some(request)
 }

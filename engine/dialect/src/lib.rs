@@ -18,6 +18,7 @@ mod error;
 mod eventstream;
 mod fields;
 mod flaw;
+mod form;
 mod frames;
 pub mod fuzzing;
 mod gemini;
@@ -104,6 +105,12 @@ pub fn read_head(request: &mut Request) -> Result<(), Fault> {
     if !wire.has_body(request.operation) {
         return Ok(());
     }
+    if wire.takes_forms(request.operation)
+        && let Some(boundary) = form::boundary(&request.headers)
+    {
+        let read = form::read(&request.raw, &boundary);
+        return read.and_then(|fields| wire.read_form(request, &fields, false)).map_err(bad_request);
+    }
     whole(&request.raw).and_then(|whole| wire.read_head(request, &whole)).map_err(bad_request)
 }
 
@@ -120,7 +127,19 @@ pub fn decode(request: &mut Request) -> Result<(), Fault> {
         request.body = Body::Opaque;
         return Ok(());
     }
+    if wire.takes_forms(request.operation)
+        && let Some(boundary) = form::boundary(&request.headers)
+    {
+        let read = form::read(&request.raw, &boundary);
+        return read.and_then(|fields| wire.read_form(request, &fields, true)).map_err(bad_request);
+    }
     whole(&request.raw).and_then(|whole| wire.decode(request, &whole)).map_err(bad_request)
+}
+
+/// Whether a request's body is a form, which changes by pointer do not fit.
+pub fn is_form(request: &Request) -> bool {
+    let takes = wire(request.dialect).is_some_and(|wire| wire.takes_forms(request.operation));
+    takes && form::boundary(&request.headers).is_some()
 }
 
 fn invalid_reply(flaw: Flaw) -> Fault {

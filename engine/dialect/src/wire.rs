@@ -1,9 +1,10 @@
 //! What each dialect brings: one implementation in each dialect's folder, picked here.
 
 use crate::carry::Loss;
+use crate::form::Field;
 use crate::frames::Frames;
 use crate::piece::{ReadEvents, WriteEvents};
-use crate::scan::Scanned;
+use crate::scan::{Flaw, Scanned, What};
 use crate::settings::Settings;
 use crate::sse::{Sse, fields};
 use crate::{
@@ -74,6 +75,16 @@ pub(crate) trait Wire: Sync {
 
     /// Reads all of a request, head included.
     fn decode(&self, request: &mut Request, whole: &ByteString) -> Scanned<()>;
+
+    /// Whether requests for an operation may be forms.
+    fn takes_forms(&self, _operation: Operation) -> bool {
+        false
+    }
+
+    /// Reads a request that came as a form: the few fields that every plan reads or, with `words`, all of it.
+    fn read_form(&self, _request: &mut Request, _fields: &[Field], _words: bool) -> Scanned<()> {
+        Err(Flaw::new(What::NotJson, 0))
+    }
 
     /// What the decoded request's other fields mean.
     fn settings(&self, request: &Request) -> Result<Settings, Fault>;

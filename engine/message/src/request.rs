@@ -233,7 +233,8 @@ impl Request {
         match &mut self.head.model {
             Some(text) => {
                 if let Some(at) = &text.at {
-                    self.splices.set(at.clone(), quoted(model));
+                    let literal = if text.form == TextForm::Bare { model.to_owned() } else { quoted(model) };
+                    self.splices.set(at.clone(), literal);
                 }
                 text.value = model.into();
             }
@@ -363,7 +364,11 @@ impl Request {
 pub(crate) fn edit(text: &mut Text, changes: &[Replace], splices: &mut Splices) -> bool {
     let Some(value) = replaced(&text.value, changes, text.form.is_json()) else { return false };
     if let Some(at) = &text.at {
-        splices.set(at.clone(), if text.form == TextForm::Document { value.clone() } else { quoted(&value) });
+        let literal = match text.form {
+            TextForm::Document | TextForm::Bare => value.clone(),
+            TextForm::Plain | TextForm::Json => quoted(&value),
+        };
+        splices.set(at.clone(), literal);
     }
     text.value = value.into();
     true

@@ -13,12 +13,14 @@ pub enum TextForm {
     Json,
     /// A JSON document that stands in the body as itself, not in a string: an edit is escaped for JSON and written as it is.
     Document,
+    /// Text that stands in the body as itself, in no quotes: a field of a form, or all of a body.
+    Bare,
 }
 
 impl TextForm {
     /// Whether the text is a JSON document, so that what an edit puts in is escaped for JSON.
     pub fn is_json(self) -> bool {
-        self != TextForm::Plain
+        matches!(self, TextForm::Json | TextForm::Document)
     }
 }
 

@@ -89,8 +89,10 @@ pub(crate) fn estimated(x: &mut Exchange, is_asked: bool, output: u64) -> Usage 
         _ if is_read => x.plan.services.request_tokens(&x.request),
         _ => x.request.raw.len() as u64 / 4,
     };
-    let answers =
-        matches!(x.request.operation, Operation::Chat | Operation::Completion | Operation::Response);
+    let answers = matches!(
+        x.request.operation,
+        Operation::Chat | Operation::Completion | Operation::Response | Operation::Transcription
+    );
     let output = if answers { output } else { 0 };
     Usage { input, output, characters: spoken(&x.request), counted: true, ..Usage::default() }
 }

@@ -129,6 +129,7 @@ pub const TEXT_OPERATIONS: &[Operation] = &[
     Operation::Moderation,
     Operation::Image,
     Operation::Speech,
+    Operation::Transcription,
 ];
 
 /// What a stage keeps for one request, from its request hook to its end.

@@ -19,6 +19,7 @@ pub struct Worst {
     output: Option<MostOutput>,
     images: u64,
     characters: u64,
+    millis: u64,
 }
 
 impl Worst {
@@ -29,7 +30,11 @@ impl Worst {
     pub fn of(x: &Exchange) -> Result<Self, String> {
         let request = &x.request;
         let output = match request.operation {
-            Operation::Chat | Operation::Completion | Operation::Response | Operation::Image => {
+            Operation::Chat
+            | Operation::Completion
+            | Operation::Response
+            | Operation::Image
+            | Operation::Transcription => {
                 Some(weir_dialect::most_output(request).map_err(|fault| fault.message.to_string())?)
             }
             _ => None,
@@ -38,7 +43,10 @@ impl Worst {
             Some(most) if request.operation == Operation::Image => most.answers,
             _ => 0,
         };
-        Ok(Self { input: input(x), output, images, characters: spoken(request) })
+        let millis = heard(request);
+        // A model hears no more than ten tokens in a second.
+        let input = input(x).saturating_add(millis / 100);
+        Ok(Self { input, output, images, characters: spoken(request), millis })
     }
 
     /// What it comes to at a target, with so long an answer where nobody says how long it may be.
@@ -51,8 +59,8 @@ impl Worst {
             };
             longest.saturating_mul(most.answers)
         });
-        let Self { input, images, characters, .. } = *self;
-        Usage { input, output, images, characters, ..Usage::default() }
+        let Self { input, images, characters, millis, .. } = *self;
+        Usage { input, output, images, characters, millis, ..Usage::default() }
     }
 }
 
@@ -79,6 +87,11 @@ pub(crate) fn spoken(request: &Request) -> u64 {
         });
     }
     characters
+}
+
+/// How long the sound of a request may last: it is hardly ever packed closer than 16 kbit/s.
+fn heard(request: &Request) -> u64 {
+    if request.operation == Operation::Transcription { request.raw.len() as u64 / 2 } else { 0 }
 }
 
 /// How many parts of a request are no text.

@@ -255,7 +255,7 @@ fn document(o: &mut Object<'_>, text: &Text, name: Option<&str>) {
         TextForm::Document => {
             o.raw("data", text.as_str());
         }
-        TextForm::Plain | TextForm::Json => {
+        TextForm::Plain | TextForm::Json | TextForm::Bare => {
             o.object("data", |o| {
                 o.string_if("title", name).string("text", text.as_str());
             });

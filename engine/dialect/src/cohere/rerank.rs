@@ -69,7 +69,7 @@ pub(crate) fn encode(request: &Request, rerank: &Rerank, model: &str) -> Bytes {
             for text in &rerank.documents {
                 match text.form {
                     TextForm::Document => a.raw(text.as_str()),
-                    TextForm::Plain | TextForm::Json => a.string(text.as_str()),
+                    TextForm::Plain | TextForm::Json | TextForm::Bare => a.string(text.as_str()),
                 }
             }
         });

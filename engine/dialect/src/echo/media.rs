@@ -13,9 +13,20 @@ const PIXEL: &str =
 pub(super) fn made(request: &Request, model: &str) -> (Bytes, &'static str) {
     match request.operation {
         Operation::Image => (images(request), crate::JSON),
+        Operation::Transcription => (heard(request), crate::JSON),
         Operation::Moderation => (judgements(request, model), crate::JSON),
         _ => (sound(request), "audio/wav"),
     }
+}
+
+/// The prompt, as if it was said.
+fn heard(request: &Request) -> Bytes {
+    Bytes::from(object(|o| {
+        o.string("text", &format!("echo: {}", first(request)));
+        o.object("usage", |o| {
+            o.string("type", "duration").number("seconds", 1);
+        });
+    }))
 }
 
 /// As many pixels as are asked for, each with the prompt.

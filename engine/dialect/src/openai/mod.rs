@@ -3,6 +3,7 @@
 pub(crate) mod decode;
 pub(crate) mod encode;
 pub(crate) mod encoder;
+mod forms;
 pub(crate) mod parts;
 pub(crate) mod reply;
 mod request;
@@ -16,6 +17,7 @@ mod words;
 use crate::carry::Loss;
 use crate::cohere::rerank;
 use crate::compose::object;
+use crate::form::{self, Field};
 use crate::piece::{ReadEvents, WriteEvents};
 use crate::scan::Scanned;
 use crate::settings::Settings;
@@ -34,7 +36,11 @@ const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/embeddings", Operation::Embedding),
     (&[Method::POST], "/v1/moderations", Operation::Moderation),
     (&[Method::POST], "/v1/images/generations", Operation::Image),
+    (&[Method::POST], "/v1/images/edits", Operation::Image),
+    (&[Method::POST], "/v1/images/variations", Operation::Image),
     (&[Method::POST], "/v1/audio/speech", Operation::Speech),
+    (&[Method::POST], "/v1/audio/transcriptions", Operation::Transcription),
+    (&[Method::POST], "/v1/audio/translations", Operation::Transcription),
     (&[Method::GET], "/v1/models", Operation::Model),
     (&[Method::GET], "/v1/models/", Operation::Model),
 ];
@@ -58,6 +64,7 @@ impl Wire for OpenAi {
                 | Operation::Moderation
                 | Operation::Image
                 | Operation::Speech
+                | Operation::Transcription
         )
     }
 
@@ -83,6 +90,14 @@ impl Wire for OpenAi {
         }
     }
 
+    fn takes_forms(&self, operation: Operation) -> bool {
+        matches!(operation, Operation::Image | Operation::Transcription)
+    }
+
+    fn read_form(&self, request: &mut Request, fields: &[Field], words: bool) -> Scanned<()> {
+        forms::read(request, fields, words)
+    }
+
     fn settings(&self, request: &Request) -> Result<Settings, Fault> {
         match request.operation {
             Operation::Response => responses::settings(request),
@@ -92,7 +107,10 @@ impl Wire for OpenAi {
     }
 
     fn patched(&self, request: &Request, model: &str, ask_usage: bool) -> Result<Bytes, Fault> {
-        encode::outgoing(request, model, ask_usage)
+        match form::boundary(&request.headers).filter(|_| self.takes_forms(request.operation)) {
+            Some(boundary) => forms::outgoing(request, &boundary, model),
+            None => encode::outgoing(request, model, ask_usage),
+        }
     }
 
     fn encode(
@@ -115,15 +133,27 @@ impl Wire for OpenAi {
             Operation::Moderation => "/moderations",
             Operation::Image => "/images/generations",
             Operation::Speech => "/audio/speech",
+            Operation::Transcription => "/audio/transcriptions",
             Operation::Model => "/models",
             _ => return None,
         };
         Some(path.to_owned())
     }
 
+    fn own_path(&self, request: &Request, model: &str) -> Option<String> {
+        // Several paths lead to one operation.
+        let kinds = ["/images/edits", "/images/variations", "/audio/translations"];
+        let asked = kinds.iter().find(|kind| request.path.strip_prefix("/v1") == Some(kind));
+        match asked {
+            Some(path) => Some((*path).to_owned()),
+            None => self.path(request.operation, model, request.head.stream),
+        }
+    }
+
     fn decode_reply(&self, reply: &mut Reply, operation: Operation, whole: &ByteString) -> Scanned<()> {
         match operation {
             Operation::Response => responses::decode_reply(reply, whole),
+            Operation::Transcription => forms::decode_reply(reply, whole),
             operation if words::takes(operation) => words::decode_reply(reply, operation, whole),
             _ => reply::decode(reply, operation, whole),
         }
@@ -133,6 +163,7 @@ impl Wire for OpenAi {
         match operation {
             Operation::Response => responses::summary(whole),
             Operation::Rerank => rerank::summary(whole),
+            Operation::Transcription => forms::summary(whole),
             operation if words::takes(operation) => words::summary(whole),
             _ => reply::summary(whole),
         }

@@ -13,13 +13,17 @@ use weir_message::{
 
 /// Whether an operation is one of these.
 pub(super) fn takes(operation: Operation) -> bool {
-    matches!(operation, Operation::Image | Operation::Moderation | Operation::Speech)
+    matches!(
+        operation,
+        Operation::Image | Operation::Moderation | Operation::Speech | Operation::Transcription
+    )
 }
 
 /// The fields that hold words; the first must be there.
 fn said_in(operation: Operation) -> &'static [&'static str] {
     match operation {
-        Operation::Image => &["prompt"],
+        // Sound comes as a form, whose fields are read there.
+        Operation::Image | Operation::Transcription => &["prompt"],
         Operation::Moderation => &["input"],
         _ => &["input", "instructions"],
     }
@@ -27,6 +31,9 @@ fn said_in(operation: Operation) -> &'static [&'static str] {
 
 /// Reads the few fields that every plan reads.
 pub(super) fn read_head(request: &mut Request, whole: &ByteString) -> Scanned<()> {
+    if request.operation == Operation::Transcription {
+        return Err(no_form());
+    }
     let mut head = Head::default();
     let mut scan = Scan::all(whole)?;
     let inside = scan.object(&["model", "stream", "stream_format"], |scan, name, _| match name {
@@ -37,6 +44,10 @@ pub(super) fn read_head(request: &mut Request, whole: &ByteString) -> Scanned<()
     head.object_at = Some(place(inside));
     set_head(request, head);
     Ok(())
+}
+
+fn no_form() -> Flaw {
+    Flaw::new(What::Want("a form (multipart/form-data, with its boundary)"), 0)
 }
 
 fn of_head(scan: &mut Scan<'_>, name: &str, head: &mut Head) -> Scanned<()> {
@@ -56,6 +67,9 @@ fn of_head(scan: &mut Scan<'_>, name: &str, head: &mut Head) -> Scanned<()> {
 
 /// Reads everything of a request.
 pub(super) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
+    if request.operation == Operation::Transcription {
+        return Err(no_form());
+    }
     let said_in = said_in(request.operation);
     let (mut head, mut fields, mut texts) = (Head::default(), Fields::default(), Vec::new());
     let mut is_there = false;

@@ -229,4 +229,5 @@ pub const SERVED: &[Operation] = &[
     Operation::Moderation,
     Operation::Image,
     Operation::Speech,
+    Operation::Transcription,
 ];

@@ -252,7 +252,7 @@ impl<J: WindowJudge> Windows<J> {
             if !edit.placed {
                 out.push_str(delta.text.value.get(from - start..edit.range.start.max(start) - start)?);
                 match delta.text.form {
-                    TextForm::Plain => out.push_str(&edit.with),
+                    TextForm::Plain | TextForm::Bare => out.push_str(&edit.with),
                     TextForm::Json | TextForm::Document => out.push_str(&escaped(&edit.with)),
                 }
                 edit.placed = true;

@@ -25,7 +25,10 @@ pub(crate) async fn send(call: Call) -> Result<Answer, CallError> {
         path if path.ends_with("/models") => Operation::Model,
         path if path.ends_with("/chat/completions") => Operation::Chat,
         path if path.ends_with("/moderations") => Operation::Moderation,
-        path if path.ends_with("/images/generations") => Operation::Image,
+        path if path.contains("/images/") => Operation::Image,
+        path if path.ends_with("/audio/transcriptions") || path.ends_with("/audio/translations") => {
+            Operation::Transcription
+        }
         path if path.ends_with("/audio/speech") => Operation::Speech,
         path if path.ends_with("/responses") => Operation::Response,
         _ => Operation::Completion,

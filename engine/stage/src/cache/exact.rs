@@ -96,7 +96,7 @@ impl Stage for Exact {
 
     fn request<'a>(&'a self, mut visit: Visit<'a>) -> Hook<'a> {
         let x = &*visit.exchange;
-        if !TEXT_OPERATIONS.contains(&x.request.operation) {
+        if !TEXT_OPERATIONS.contains(&x.request.operation) || weir_dialect::is_form(&x.request) {
             bypass(&mut visit, "replies of this operation are not kept");
             return CONTINUE;
         }

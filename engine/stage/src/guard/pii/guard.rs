@@ -161,7 +161,7 @@ impl Guard {
                 let range = reading.written(part.start)..reading.written(part.end);
                 let value = match form {
                     TextForm::Json | TextForm::Document => reading.text.get(part),
-                    TextForm::Plain => written.get(range.clone()),
+                    TextForm::Plain | TextForm::Bare => written.get(range.clone()),
                 };
                 let Some(value) = value else { continue };
                 // What the client sent itself is no news to it.
