@@ -11,7 +11,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Decision, Trace};
-use weir_pipeline::{Clock, Gateway, Plan, ResponseBody, Sink, SystemClock, Upstream};
+use weir_pipeline::{Clock, Exchange, Gateway, Plan, Refused, ResponseBody, Sink, SystemClock, Upstream};
 use weir_state::State;
 
 /// What becomes of one request, step by step.
@@ -29,6 +29,28 @@ pub struct Explanation {
     pub calls: Vec<(String, String, String)>,
     /// Whether providers were called.
     pub is_live: bool,
+}
+
+/// Keeps the record, with the values that expressions decided by.
+#[derive(Default)]
+struct Explaining(LastEnded);
+
+impl Sink for Explaining {
+    fn ended(&self, exchange: &mut Exchange) {
+        self.0.ended(exchange);
+    }
+
+    fn refused(&self, refused: &Refused<'_>) {
+        self.0.refused(refused);
+    }
+
+    fn waits_for_shadows(&self) -> bool {
+        true
+    }
+
+    fn wants_values(&self) -> bool {
+        true
+    }
 }
 
 /// The system's clock, set to another time of day.
@@ -71,7 +93,7 @@ pub async fn explain(plan: &Arc<Plan>, client: &ClientRequest, options: ExplainO
     let entry = EntrySpec { reply: Some(stand_in), ..EntrySpec::default() };
     let scripted = Arc::new(Scripted::always(Arc::clone(&clock), entry));
     let is_live = options.live.is_some();
-    let sink = Arc::new(LastEnded::default());
+    let sink = Arc::new(Explaining::default());
     let gateway = Arc::new(Gateway {
         upstream: options.live.unwrap_or_else(|| Arc::clone(&scripted) as Arc<dyn Upstream>),
         clock,
@@ -99,7 +121,7 @@ pub async fn explain(plan: &Arc<Plan>, client: &ClientRequest, options: ExplainO
         revision: plan.revision().to_string(),
         status: came.client.status,
         body: came.client.body.clone(),
-        trace: sink.take().map_or_else(|| came.blank_trace(), |ended| ended.trace),
+        trace: sink.0.take().map_or_else(|| came.blank_trace(), |ended| ended.trace),
         calls: calls.collect(),
         is_live,
     }
@@ -189,7 +211,23 @@ impl Explanation {
             }
             out.push('\n');
             for (name, value) in &stage.facts {
-                let _ = writeln!(out, "            {:width$}  {name} = {value}", "");
+                let mut line = |text: String| {
+                    let _ = writeln!(out, "            {:width$}  {text}", "");
+                };
+                let explained = match value {
+                    Value::Array(several) => several.as_slice(),
+                    one => std::slice::from_ref(one),
+                };
+                if !matches!(*name, "cel" | "when") {
+                    line(format!("{name} = {value}"));
+                    continue;
+                }
+                for one in explained {
+                    line(format!("{name}: {}", one["cel"].as_str().unwrap_or_default().trim()));
+                    for (part, value) in one["values"].as_object().into_iter().flatten() {
+                        line(format!("  {part} = {value}"));
+                    }
+                }
             }
         }
         for attempt in &self.trace.attempts {

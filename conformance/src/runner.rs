@@ -470,7 +470,17 @@ cases:
         for (cases, code, words) in [
             ("cases: []\n", 3, "vacuous-case"),
             ("cases:\n  - note: n\n    request: { model: fast }\n", 3, "expects nothing"),
-            ("cases:\n  - note: n\n    request: { model: fast }\n    expect: ['true']\n", 3, "always holds"),
+            ("cases:\n  - note: n\n    request: { model: fast }\n    expect: ['true']\n", 3, "reads nothing"),
+            (
+                "cases:\n  - note: n\n    request: { model: fast }\n    expect: ['1 == 1']\n",
+                3,
+                "reads nothing",
+            ),
+            (
+                "cases:\n  - note: n\n    request: { model: fast }\n    expect: ['[1, 2].exists(n, n > 1)']\n",
+                3,
+                "reads nothing",
+            ),
             ("cases:\n  - note: n\n    request: { model: fast }\n    expcet: []\n", 1, "expcet"),
             (
                 "cases:\n  - note: n\n    request: { model: fast }\n    expect: [repyl.text == '']\n",

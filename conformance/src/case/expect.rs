@@ -37,11 +37,12 @@ pub(super) fn read(node: &Node, into: &mut Vec<Expectation>, diagnostics: &mut D
 }
 
 fn compile(text: Embedded, into: &mut Vec<Expectation>, diagnostics: &mut Diagnostics) {
-    if text.text.trim() == "true" {
-        diagnostics.push(Diagnostic::new(Code::VacuousCase, "this expectation always holds").at(text.span));
-        return;
-    }
     match Expression::compile(&text, HookKind::Case, Expect::Bool, &ParamTypes::none()) {
+        Ok(expression) if !expression.varies() => diagnostics.push(
+            Diagnostic::new(Code::VacuousCase, "this expectation reads nothing of request or reply")
+                .at(text.span)
+                .help("read what it is about, for example `client.status` or `reply.text`"),
+        ),
         Ok(expression) => {
             into.push(Expectation { text: Arc::clone(&text.text), expression: Arc::new(expression) })
         }

@@ -263,7 +263,7 @@ fn explain_tells_what_every_stage_does_and_calls_nobody() {
     std::fs::create_dir(folder.path().join("set")).unwrap();
     std::fs::write(
         folder.path().join("set/policy.yaml"),
-        around("      - guard: small\n        cel: size(request.all_text) < 10\n      - observe: log\n")
+        around("      - guard: small\n        cel: size(request.all_text) < 10\n      - observe: log\n        when: request.model == \"fast\"\n")
             .replace("    stages:", CHAT_ONLY),
     )
     .unwrap();
@@ -276,6 +276,11 @@ fn explain_tells_what_every_stage_does_and_calls_nobody() {
         assert_eq!(json["stages"][0]["decision"], decision, "{json}");
         assert!(json["stages"][0]["millis"].is_number());
         let pretty = weir(folder.path(), &["explain", "-p", "set", "request.yaml"]);
-        assert!(pretty.out.contains("small") && pretty.out.contains(decision), "{}", pretty.out);
+        let size = format!("  size(request.all_text) = {}", text.len());
+        let when = if decision == "passed" { "  request.model = \"fast\"" } else { "" };
+        for words in ["small", decision, "cel: size(request.all_text) < 10", &size, when] {
+            assert!(pretty.out.contains(words), "{words}: {}", pretty.out);
+        }
+        assert_eq!(json["stages"][0]["facts"]["cel"]["values"]["request.all_text"], text);
     }
 }

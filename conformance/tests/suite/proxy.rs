@@ -327,7 +327,7 @@ fn a_providers_faults_are_mapped_and_leak_nothing() {
     for (upstream, status, code) in [
         (error(401), 502, "upstream-unauthorized"),
         (error(403), 502, "upstream-unauthorized"),
-        (error(404), 502, "upstream-unauthorized"),
+        (error(404), 404, "upstream-rejected"),
         (error(429), 429, "upstream-rate-limited"),
         (error(500), 502, "upstream-error"),
         (error(503), 502, "upstream-error"),

@@ -6,6 +6,7 @@
 
 mod anthropic;
 mod bedrock;
+mod beside;
 #[cfg(test)]
 mod carriage;
 mod carry;
@@ -114,7 +115,8 @@ pub fn read_head(request: &mut Request) -> Result<(), Fault> {
     whole(&request.raw).and_then(|whole| wire.read_head(request, &whole)).map_err(bad_request)
 }
 
-/// Reads all of a request that has a typed form, head included, unless that was done ([`Body::Unread`]).
+/// Reads all of a request that has a typed form, head included, unless that was done ([`Body::Unread`]). Strings that the form
+/// has no place for are read beside it ([`Request::beside`]).
 ///
 /// # Errors
 /// As [`read_head`], for every field that is read.
@@ -133,7 +135,11 @@ pub fn decode(request: &mut Request) -> Result<(), Fault> {
         let read = form::read(&request.raw, &boundary);
         return read.and_then(|fields| wire.read_form(request, &fields, true)).map_err(bad_request);
     }
-    whole(&request.raw).and_then(|whole| wire.decode(request, &whole)).map_err(bad_request)
+    let read = whole(&request.raw).and_then(|whole| {
+        wire.decode(request, &whole)?;
+        beside::read(request, &whole)
+    });
+    read.map_err(bad_request)
 }
 
 /// Whether a request's body is a form, which changes by pointer do not fit.
@@ -260,7 +266,7 @@ fn asking(request: Cow<'_, Request>, operation: Operation) -> Cow<'_, Request> {
 
 /// The request, decoded as it is now.
 fn current(request: &Request) -> Result<Cow<'_, Request>, Fault> {
-    if !request.has_pointer_edits() && request.body != Body::Unread {
+    if !request.has_untyped_edits() && request.body != Body::Unread {
         return Ok(Cow::Borrowed(request));
     }
     let bytes = request.outgoing().map_err(|error| {

@@ -81,7 +81,8 @@ error_codes! {
     LedgerUnavailable = "ledger-unavailable", 503, "server_error";
     /// Too many requests are under way here.
     Overloaded = "overloaded", 503, "server_error";
-    /// Every target was tried, or ruled out, and none could answer.
+    /// Every target was tried, or ruled out, and none could answer. With 504: the client asked for `only-if-cached`, and nothing is
+    /// kept.
     NoTarget = "no-target", 503, "server_error";
     /// The provider could not be reached.
     UpstreamUnreachable = "upstream-unreachable", 502, "server_error";
@@ -89,7 +90,7 @@ error_codes! {
     UpstreamTimeout = "upstream-timeout", 504, "server_error";
     /// The provider answered with an error of its own.
     UpstreamError = "upstream-error", 502, "server_error";
-    /// The provider refused the request as malformed; its status is passed on.
+    /// The provider refused the request as malformed, or has no such model (404); its status is passed on.
     UpstreamRejected = "upstream-rejected", 400, "invalid_request_error";
     /// The provider refused Weir's credential. The platform team must mend it; the client cannot.
     UpstreamUnauthorized = "upstream-unauthorized", 502, "server_error";

@@ -40,6 +40,6 @@ pub use money::Money;
 pub use operation::{Dialect, Operation};
 pub use reply::{Choice, Finish, Reply, ReplyBody};
 pub use request::{Head, Request};
-pub use text::{Text, TextAt, TextForm, TextRole};
+pub use text::{Beside, Text, TextAt, TextForm, TextRole};
 pub use trace::{Decision, Mode, Outcome, StageTrace, Timings, Trace, Verb};
 pub use usage::Usage;

@@ -2,8 +2,8 @@
 
 use crate::edit::{quoted, replaced};
 use crate::{
-    Body, Caller, Chat, Dialect, JsonOp, JsonPatchError, Message, Operation, Param, Params, Replace, Role,
-    Splices, Text, TextAt, TextForm, TextRole, TurnWriter, chat, patch,
+    Beside, Body, Caller, Chat, Dialect, JsonOp, JsonPatchError, Message, Operation, Param, Params, Replace,
+    Role, Splices, Text, TextAt, TextForm, TextRole, TurnWriter, chat, patch,
 };
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -56,12 +56,14 @@ pub struct Request {
     pub body: Body,
     /// The other top-level fields; empty until the body is decoded.
     pub params: Params,
+    /// Every other string of the body, in the order in which they stand there; empty until the body is decoded.
+    pub beside: Vec<Beside>,
     /// Changes to `raw` so far.
     splices: Splices,
     /// Changes by pointer, made after the splices.
     ops: Vec<JsonOp>,
-    /// Whether a stage added words, which stand nowhere in `raw`.
-    adds: bool,
+    /// Whether the typed form is not what is sent: a stage added words, which stand nowhere in `raw`, or edited a text beside it.
+    is_unsettled: bool,
     /// How many changes stages made, headers included.
     edits: u32,
 }
@@ -89,9 +91,10 @@ impl Request {
             head: Head::default(),
             body: Body::Unread,
             params: Params::default(),
+            beside: Vec::new(),
             splices: Splices::default(),
             ops: Vec::new(),
-            adds: false,
+            is_unsettled: false,
             edits: 0,
         }
     }
@@ -139,7 +142,7 @@ impl Request {
         out
     }
 
-    /// Every text of the request, one a line.
+    /// Every text of the request, those beside its messages too, one a line.
     pub fn all_text(&self) -> String {
         let mut out = String::new();
         self.each_text(|at| {
@@ -151,7 +154,7 @@ impl Request {
         out
     }
 
-    /// Calls `visit` with every text of the body: prompts, turns, tool results, arguments, inputs.
+    /// Calls `visit` with every text of the body: prompts, turns, tool results, arguments, inputs; then those beside them.
     pub fn each_text<'a>(&'a self, mut visit: impl FnMut(TextAt<'a>)) {
         let mut index = 0;
         let mut show = |message: usize, role: TextRole, text: &'a Text| {
@@ -179,6 +182,7 @@ impl Request {
             }
             Body::Words(texts) => texts.iter().enumerate().for_each(|(n, t)| show(n, TextRole::Input, t)),
         }
+        self.beside.iter().for_each(|beside| show(TextAt::BESIDE, beside.role, &beside.text));
     }
 
     /// All texts with their values (cheap clones), for work that must outlive a borrow.
@@ -212,6 +216,13 @@ impl Request {
                 std::iter::once(&mut body.query).chain(&mut body.documents).for_each(change);
             }
             Body::Words(texts) => texts.iter_mut().for_each(change),
+        }
+        for beside in &mut self.beside {
+            if n == index {
+                done = edit(&mut beside.text, changes, splices);
+                self.is_unsettled |= done;
+            }
+            n += 1;
         }
         self.edits += u32::from(done);
         done
@@ -249,7 +260,7 @@ impl Request {
     /// Puts a turn in front of all others (`front`) or behind them.
     pub fn add_message(&mut self, role: Role, text: &str, front: bool) {
         let Body::Chat(chat) = &mut self.body else { return };
-        self.adds = true;
+        self.is_unsettled = true;
         if let Some(TurnWriter(write)) = chat.writer {
             self.ops.extend(write(chat, role, text, front));
             chat.add(role, text, front);
@@ -310,10 +321,10 @@ impl Request {
         Ok(())
     }
 
-    /// Lets words that a stage added stand in the bytes, where other stages can change them; without such words nothing
-    /// happens. Head and body must then be decoded again ([`Body::Unread`]); the executor does that after the stage.
+    /// Lets words that a stage added stand in the bytes, where other stages can change them, and what it edited beside the typed
+    /// form in that; otherwise nothing happens. Head and body must then be decoded again ([`Body::Unread`]); the executor does that after the stage.
     pub fn settle(&mut self) -> Result<(), JsonPatchError> {
-        if self.adds {
+        if self.is_unsettled {
             let raw = self.outgoing()?;
             self.take_raw(raw);
         }
@@ -325,12 +336,13 @@ impl Request {
         self.raw = raw;
         self.splices.clear();
         self.ops.clear();
-        self.adds = false;
+        self.is_unsettled = false;
         // A model that does not stand in the body is not read from it again.
         let model = self.head.model.take().filter(|model| model.at.is_none());
         self.head = Head { model, ..Head::default() };
         self.body = Body::Unread;
         self.params = Params::default();
+        self.beside.clear();
     }
 
     /// Notes that headers were changed by a stage.
@@ -348,9 +360,9 @@ impl Request {
         self.edits > 0
     }
 
-    /// Whether changes by pointer wait that the typed form does not show.
-    pub fn has_pointer_edits(&self) -> bool {
-        !self.ops.is_empty()
+    /// Whether changes wait that the typed form does not show.
+    pub fn has_untyped_edits(&self) -> bool {
+        self.is_unsettled || !self.ops.is_empty()
     }
 
     /// The body with all changes made; the original bytes themselves when there are none.

@@ -41,8 +41,12 @@ names! {
         Reasoning = "reasoning",
         /// A refusal.
         Refusal = "refusal",
-        /// An input to embed, rank or moderate, or a prompt to complete.
+        /// An input to embed, rank or moderate, a prompt to complete, or what stands in a field that its dialect does not have.
         Input = "input",
+        /// What a tool, or the form of the answer, is said to be: a description.
+        Definition = "definition",
+        /// Another string beside what is said: a name, a word of a schema, metadata.
+        Field = "field",
     }
 }
 
@@ -92,8 +96,27 @@ pub struct TextAt<'a> {
     pub index: usize,
     /// What it is for.
     pub role: TextRole,
-    /// The message or choice it belongs to, from 0.
+    /// The message or choice it belongs to, from 0; [`TextAt::BESIDE`] for a text that stands beside them.
     pub message: usize,
     /// The text itself.
     pub text: &'a Text,
+}
+
+impl TextAt<'_> {
+    /// The number of no message.
+    pub const BESIDE: usize = usize::MAX;
+
+    /// Whether it stands beside messages and inputs: in a definition, or in a field that has no form of its own.
+    pub fn is_beside(&self) -> bool {
+        self.message == Self::BESIDE
+    }
+}
+
+/// A text of a request that stands beside messages and inputs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beside {
+    /// What it is for.
+    pub role: TextRole,
+    /// The text.
+    pub text: Text,
 }

@@ -2,7 +2,7 @@
 
 use crate::{
     Ask, CONTINUE, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming, TEXT_OPERATIONS, Target,
-    Verdict, Visit,
+    Verdict, Visit, explain,
 };
 use std::sync::Arc;
 use weir_message::{Denial, ErrorCode};
@@ -54,6 +54,9 @@ impl CelGuard {
 
     fn judge(&self, visit: Visit<'_>) -> Hook<'static> {
         let x = &*visit.exchange;
+        if explain::is_wanted(x) {
+            visit.notes.fact("cel", explain::of(x, &self.expression).0);
+        }
         match self.expression.eval_bool(&x.view(), &**x.plan.services()) {
             Ok(true) => CONTINUE,
             Ok(false) => {

@@ -34,6 +34,11 @@ pub trait Sink: Send + Sync {
     fn waits_for_shadows(&self) -> bool {
         false
     }
+
+    /// Whether expressions tell the record the values that they decided by (`weir explain`). These may quote the prompt.
+    fn wants_values(&self) -> bool {
+        false
+    }
 }
 
 /// A request that no pipeline took.

@@ -11,6 +11,7 @@ mod clock;
 mod compile;
 mod credential;
 mod exchange;
+mod explain;
 mod fingerprint;
 mod gateway;
 mod grant;

@@ -97,6 +97,9 @@ impl RhaiStage {
                 return stop;
             }
         }
+        if !edits.is_empty() {
+            notes.fact("reply_texts_changed", edits.len());
+        }
         for (index, edit) in edits {
             reply.edit_text(index, &[edit]);
         }
@@ -160,7 +163,7 @@ impl Stage for RhaiStage {
     fn stream(&self, visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
         let run = self.run(visit.exchange);
         let script = Arc::clone(&self.script);
-        let stream = RhaiStream { script, run, notes: Notes::default() };
+        let stream = RhaiStream { script, run, notes: Notes::default(), changed: 0 };
         Some(match self.verb {
             // What a guard has not judged is not sent.
             Verb::Guard => Box::new(Windows::new(stream, self.hold, HELD_LIMIT)),
@@ -194,6 +197,7 @@ impl RhaiStage {
 fn said(called: Result<ScriptOutcome, ScriptFault>, notes: &mut Notes) -> Hook<'static> {
     match called {
         Ok(outcome) => {
+            notes.facts.extend(outcome.changes);
             printed(outcome.prints, notes);
             Hook::Done(verdict(outcome.verdict))
         }
@@ -238,6 +242,8 @@ struct RhaiStream {
     script: Arc<Script>,
     run: ScriptRun,
     notes: Notes,
+    /// How many pieces it changed.
+    changed: u32,
 }
 
 impl RhaiStream {
@@ -245,6 +251,7 @@ impl RhaiStream {
     fn piece(&mut self, kind: EventKind, block: Block, text: &str) -> (Option<String>, StreamVerdict) {
         let called = self.script.event(EventView { kind, text, block: Some(block) }, &self.run);
         let with = called.as_ref().ok().and_then(|outcome| outcome.text.clone());
+        self.changed = self.changed.saturating_add(u32::from(with.is_some()));
         let verdict = match said(called, &mut self.notes) {
             Hook::Done(Verdict::Deny(denial)) => StreamVerdict::Deny(denial),
             Hook::Done(Verdict::Fault(reason)) => StreamVerdict::Fault(reason),
@@ -254,6 +261,10 @@ impl RhaiStream {
     }
 
     fn told(&mut self, notes: &mut Notes) {
+        let changed = std::mem::take(&mut self.changed);
+        if changed > 0 {
+            notes.fact("reply_pieces_changed", changed);
+        }
         notes.facts.append(&mut self.notes.facts);
         notes.reason = notes.reason.take().or(self.notes.reason.take());
     }

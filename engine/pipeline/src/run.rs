@@ -2,7 +2,9 @@
 
 use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
-use crate::{Exchange, Flow, Gateway, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit};
+use crate::{
+    Exchange, Flow, Gateway, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit, explain,
+};
 use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
@@ -120,14 +122,16 @@ impl Run {
         let clock = Arc::clone(&self.x.gateway.clock);
         let mut before = clock.now();
         for (n, step) in steps.iter().enumerate() {
-            match self.takes_part(step) {
-                Ok(true) => {}
+            let part = self.takes_part(step);
+            let conditions = self.conditions(step);
+            match part {
+                Ok(true) => self.note(n, Decision::NotReached, Duration::ZERO, conditions),
                 Ok(false) => {
-                    self.note(n, Decision::Skipped, Duration::ZERO, Notes::default());
+                    self.note(n, Decision::Skipped, Duration::ZERO, conditions);
                     continue;
                 }
                 Err(reason) => {
-                    if let Some(refusal) = self.fault(n, step, reason, Duration::ZERO, Notes::default()) {
+                    if let Some(refusal) = self.fault(n, step, reason, Duration::ZERO, conditions) {
                         return Down::Refused(refusal);
                     }
                     continue;
@@ -264,6 +268,25 @@ impl Run {
         let (operation, dialect) = (self.x.request.operation, self.x.request.dialect);
         let Some(reply) = &mut self.x.reply else { return Ok(()) };
         weir_dialect::decode_reply(reply, dialect, operation).map_err(Refusal::Failed)
+    }
+
+    /// The conditions of a step up to the first that does not hold, with their values, if those are wanted.
+    fn conditions(&mut self, step: &Step) -> Notes {
+        let mut notes = Notes::default();
+        if step.mode == Mode::Off || step.whens.is_empty() || !explain::is_wanted(&self.x) {
+            return notes;
+        }
+        let mut told = Vec::new();
+        for When { expression, params, .. } in &step.whens {
+            set_params(&mut self.x, params);
+            let (values, holds) = explain::of(&self.x, expression);
+            told.push(values);
+            if !holds {
+                break;
+            }
+        }
+        notes.fact("when", told);
+        notes
     }
 
     /// Whether a step takes part: it is on, its conditions hold, its sample draws the request.

@@ -67,7 +67,11 @@ impl Services for Counting {
     fn request_tokens(&self, request: &Request) -> u64 {
         let counter = self.of(request.model());
         let mut tokens = request.messages().len() as u64 * PER_MESSAGE;
-        request.each_text(|at| tokens += Self::count(counter, at.text.as_str()));
+        request.each_text(|at| {
+            if !at.is_beside() {
+                tokens += Self::count(counter, at.text.as_str());
+            }
+        });
         if let Some(chat) = request.chat() {
             tokens += chat.tools.iter().map(|tool| Self::count(counter, &tool.raw)).sum::<u64>();
         }

@@ -863,6 +863,8 @@ async fn stages_of_an_attempt_rule_targets_out_and_stand_in_the_trace() {
     let world = world(&format!("{SECOND_ONLY}{shadow}"), vec![whole("from b")]);
     assert_eq!(world.send(false).await, (200, completion("from b")));
     assert_eq!(world.decisions(), ["passed", "denied", "edited", "skipped"]);
+    let facts = world.record().trace.stage("shadowed").unwrap().facts.clone();
+    assert_eq!(facts, [("texts_added", 1.into())], "and says what it would have changed");
     let calls = world.upstream.calls.lock().unwrap();
     assert!(!String::from_utf8_lossy(&calls[0].body).contains("edited"), "a shadow changes nothing");
     let causes: Vec<_> = world.record().trace.attempts.iter().map(|attempt| attempt.cause).collect();

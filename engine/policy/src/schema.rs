@@ -101,6 +101,7 @@ pub fn policy_schema(builtins: &dyn Builtins) -> Value {
         }
         item.insert("allOf".to_owned(), Value::Array(rules));
     }
+    parameters(&mut definitions);
     strip(&mut root);
     for definition in definitions.values_mut() {
         strip(definition);
@@ -110,6 +111,92 @@ pub fn policy_schema(builtins: &dyn Builtins) -> Value {
         map.insert("$defs".to_owned(), Value::Object(definitions));
     }
     root
+}
+
+/// The definition of what stands for a parameter's value.
+const PARAMETER: &str = "Parameter";
+
+/// Lets `"${param:NAME}"` stand wherever stages take a value: in all that a stage's definition leads to.
+fn parameters(definitions: &mut Map<String, Value>) {
+    let mut reached = vec!["StageItem".to_owned()];
+    let mut next = 0;
+    while let Some(name) = reached.get(next).cloned() {
+        next += 1;
+        let Some(definition) = definitions.get_mut(&name) else { continue };
+        references(definition, &mut |part| {
+            if !reached.iter().any(|name| name == part) {
+                reached.push(part.to_owned());
+            }
+        });
+        within(definition);
+    }
+    definitions.insert(
+        PARAMETER.to_owned(),
+        json!({
+            "type": "string",
+            "pattern": "^\\$\\{param:[^}]+\\}$",
+            "description": "The value of a parameter of the entry under `stages` that this stands in.",
+        }),
+    );
+}
+
+/// Calls `visit` with each definition that a schema refers to.
+fn references(schema: &Value, visit: &mut dyn FnMut(&str)) {
+    match schema {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            match value.as_str().filter(|_| key == "$ref").and_then(|r| r.strip_prefix("#/$defs/")) {
+                Some(part) => visit(part),
+                None => references(value, visit),
+            }
+        }),
+        Value::Array(list) => list.iter().for_each(|value| references(value, visit)),
+        _ => {}
+    }
+}
+
+/// Lets a parameter stand in the place of each field and item of a schema.
+fn within(schema: &mut Value) {
+    let Value::Object(map) = schema else { return };
+    for (key, value) in map {
+        match (key.as_str(), value) {
+            ("properties", Value::Object(fields)) => fields.values_mut().for_each(or_parameter),
+            ("items" | "additionalProperties", value @ Value::Object(_)) => or_parameter(value),
+            ("anyOf" | "oneOf" | "allOf", Value::Array(list)) => list.iter_mut().for_each(within),
+            _ => {}
+        }
+    }
+}
+
+fn or_parameter(schema: &mut Value) {
+    within(schema);
+    if takes_any_text(schema) {
+        return;
+    }
+    let mut inner = schema.take();
+    let mut outer = Map::new();
+    // Editors show what stands outside.
+    if let Some(description) = inner.as_object_mut().and_then(|map| map.remove("description")) {
+        outer.insert("description".to_owned(), description);
+    }
+    let parameter = json!({ "$ref": format!("#/$defs/{PARAMETER}") });
+    outer.insert("anyOf".to_owned(), json!([inner, parameter]));
+    *schema = Value::Object(outer);
+}
+
+/// Whether a schema takes every text, so that of a parameter too. A `format` refuses nothing.
+fn takes_any_text(schema: &Value) -> bool {
+    let Value::Object(map) = schema else { return true };
+    let is_free =
+        !["enum", "const", "pattern", "maxLength", "$ref", "allOf"].iter().any(|key| map.contains_key(*key));
+    let by_type = match map.get("type") {
+        Some(Value::String(one)) => one == "string",
+        Some(Value::Array(several)) => several.iter().any(|one| one == "string"),
+        _ => match map.get("anyOf").or(map.get("oneOf")) {
+            Some(Value::Array(list)) => list.iter().any(takes_any_text),
+            _ => true,
+        },
+    };
+    is_free && by_type
 }
 
 /// Lets editors complete the names of built-ins, without refusing names of one's own.

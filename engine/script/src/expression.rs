@@ -23,6 +23,7 @@ pub struct Expression {
     text: Embedded,
     root: Node,
     reads: Reads,
+    varies: bool,
     constant: Option<CelValue>,
     limit_names: Vec<(String, Span)>,
 }
@@ -109,7 +110,8 @@ impl Expression {
         if checker.found.is_empty() {
             let limit_names = checker.limit_names.iter().map(|(name, place)| (name.clone(), at(place)));
             let limit_names = limit_names.collect();
-            Ok(Expression { text: text.clone(), root, reads: checker.reads, constant, limit_names })
+            let (reads, varies) = (checker.reads, checker.varies);
+            Ok(Expression { text: text.clone(), root, reads, varies, constant, limit_names })
         } else {
             Err(checker.found)
         }
@@ -123,6 +125,11 @@ impl Expression {
     /// The stages that it names in `limits.stage("…")`, and where.
     pub fn limit_names(&self) -> &[(String, Span)] {
         &self.limit_names
+    }
+
+    /// Whether it reads anything at all: a root of the view, the clock, a count. What does not is the same for every request.
+    pub fn varies(&self) -> bool {
+        self.varies
     }
 
     /// Whether it gives the same for every request.

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 mod budget;
+mod changes;
 mod check;
 mod check_macro;
 mod check_types;
@@ -37,6 +38,7 @@ mod expression_test;
 #[cfg(test)]
 mod script_test;
 
+pub use changes::Changes;
 pub use expression::{CelValue, Explained, Expression};
 pub use fault::{EvalFault, FaultCause};
 pub use reads::Reads;

@@ -143,7 +143,7 @@ objects! {
         messages: Type::List(&MESSAGE_TYPE), Reads::BODY, "The turns of a conversation, oldest first." => Value::List(List::Messages(r.messages()));
         system: Type::String, Reads::BODY, "The words of all system and developer turns." => built(r.system(), cx);
         text: Type::String, Reads::BODY, "The words of the last user turn; of other operations all inputs." => request_text(r, cx);
-        all_text: Type::String, Reads::BODY, "Every text of the request, one a line: turns, tool results, arguments, inputs." => built(r.all_text(), cx);
+        all_text: Type::String, Reads::BODY, "Every text of the request, one a line: turns, tool results, arguments, inputs; then every other string of the body: descriptions of tools, words of schemas, names, metadata, unknown fields." => built(r.all_text(), cx);
         tools: Type::List(&TOOL_TYPE), Reads::BODY, "The tools offered." => Value::List(List::Tools(r.chat().map_or(&[], |chat| &chat.tools)));
         params: ANY_MAP, Reads::BODY, "The other top-level fields: `temperature`, `max_tokens` …" => Value::Map(Map::Params(&r.params));
         tokens: Type::Int, Reads::BODY.and(Reads::TOKENS), "The tokens of the request, counted for its model." => Value::uint_as_int(cx.services.request_tokens(r));

@@ -1,5 +1,6 @@
 //! A Rhai script of a policy: compiled once, its hooks called with a fresh scope per request.
 
+use crate::changes::{self, Changes};
 use crate::reads::Reads;
 use crate::script_check::{ScriptCheck, span_at};
 use crate::script_engine::{Stopped, engine, limited};
@@ -86,6 +87,8 @@ pub struct ScriptOutcome {
     pub edited: bool,
     /// The new text of an event, if it set one.
     pub text: Option<String>,
+    /// What it changed: names and counts, never a value of the request's.
+    pub changes: Changes,
     /// What it printed, a line each, cut after 16 KiB.
     pub prints: Vec<String>,
 }
@@ -202,7 +205,8 @@ impl Script {
         let caller = request.caller.clone();
         let placeholder = Request::new("", Dialect::OpenAi, Operation::Http, "");
         let moved = std::mem::replace(request, placeholder);
-        self.call("request", moved, caller, run, |thing| *request = thing).map(|(outcome, ())| outcome)
+        self.call("request", moved, caller, run, changes::of_request, |thing| *request = thing)
+            .map(|(outcome, ())| outcome)
     }
 
     /// Calls `reply`, which may read `request` too.
@@ -218,7 +222,8 @@ impl Script {
         let caller = request.caller.clone();
         let shown = if self.reads_request { request_map(request) } else { Map::new() };
         let moved = Answer { reply: std::mem::replace(reply, Reply::new(0, "")), request: shown };
-        self.call("reply", moved, caller, run, |thing| *reply = thing.reply).map(|(outcome, ())| outcome)
+        self.call("reply", moved, caller, run, changes::of_reply, |thing| *reply = thing.reply)
+            .map(|(outcome, ())| outcome)
     }
 
     /// Calls `event` with one piece of a stream; [`ScriptOutcome::text`] is what stands there from now on.
@@ -232,7 +237,8 @@ impl Script {
             block: event.block.map(|block| block.kind.name()),
             choice: event.block.map_or(0, |block| i64::from(block.choice)),
         };
-        let (mut outcome, text) = self.call("event", piece, run.caller.clone(), run, |piece| piece.text)?;
+        let (mut outcome, text) =
+            self.call("event", piece, run.caller.clone(), run, |_, _| Changes::new(), |piece| piece.text)?;
         outcome.text = outcome.edited.then_some(text);
         Ok(outcome)
     }
@@ -249,7 +255,7 @@ impl Script {
     ) -> Result<ScriptOutcome, ScriptFault> {
         let moved = Try { attempt: attempt.clone(), headers: std::mem::take(headers) };
         let caller = run.caller.clone();
-        self.call("attempt", moved, caller, run, |thing| *headers = thing.headers)
+        self.call("attempt", moved, caller, run, changes::of_attempt, |thing| *headers = thing.headers)
             .map(|(outcome, ())| outcome)
     }
 
@@ -258,7 +264,8 @@ impl Script {
     /// # Errors
     /// A fault.
     pub fn end(&self, trace: &Trace, run: &ScriptRun) -> Result<ScriptOutcome, ScriptFault> {
-        self.call("end", trace.clone(), run.caller.clone(), run, |_| ()).map(|(outcome, ())| outcome)
+        self.call("end", trace.clone(), run.caller.clone(), run, |_, _| Changes::new(), |_| ())
+            .map(|(outcome, ())| outcome)
     }
 
     /// Moves a thing into a handle, calls the hook, and gives the thing back: edited, or as it was after a fault.
@@ -268,6 +275,7 @@ impl Script {
         thing: T,
         caller: Option<Arc<Caller>>,
         run: &ScriptRun,
+        compare: impl FnOnce(&T, &T) -> Changes,
         give_back: impl FnOnce(T) -> R,
     ) -> Result<(ScriptOutcome, R), ScriptFault> {
         let common = Common { params: Arc::clone(&run.params), caller, ..Common::default() };
@@ -297,7 +305,8 @@ impl Script {
                     Decided::RuleOut(why) => ScriptVerdict::RuleOut { why },
                 };
                 let edited = common.edited;
-                Ok((ScriptOutcome { verdict, edited, text: None, prints }, give_back(thing)))
+                let changes = before.map(|before| compare(&before, &thing)).unwrap_or_default();
+                Ok((ScriptOutcome { verdict, edited, text: None, changes, prints }, give_back(thing)))
             }
         }
     }

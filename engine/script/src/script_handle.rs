@@ -308,7 +308,8 @@ fn request(engine: &mut Engine, verb: Verb) {
         let last = held.thing.messages().iter().rposition(|message| message.role == Role::User);
         let is_chat = held.thing.chat().is_some();
         held.thing.each_text(|at| {
-            if !is_chat || Some(at.message) == last {
+            let is_said = if is_chat { Some(at.message) == last } else { !at.is_beside() };
+            if is_said {
                 places.push(at.index);
             }
         });

@@ -120,7 +120,10 @@ pub(crate) static HANDLES: &[Handle] = &[
             set("model", "Asks for another model."),
             get("text", "The words of the last user turn."),
             set("text", "Replaces the words of the last user turn."),
-            get("all_text", "Every text of the request, one a line."),
+            get(
+                "all_text",
+                "Every text of the request, one a line, those beside its turns (descriptions, names, metadata) last.",
+            ),
             get("system", "The words of all system turns."),
             call("system", &["text"], Edit, "Puts a system turn in front of all others."),
             call("add_user", &["text"], Edit, "Adds a user turn behind all others."),

@@ -123,6 +123,17 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
         (TextRole::User, "Locks lift boats."),
         (TextRole::User, r#"{"title": "Weirs", "year": 1.50e3, "snippet": "A weir holds water."}"#),
         (TextRole::User, "Again — übrigens"),
+        // Beside what is said.
+        (TextRole::Field, "https://example.com/weir.jpg"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "look"),
+        (TextRole::Assistant, "weir"),
+        (TextRole::Assistant, "Rivers"),
+        (TextRole::Field, "https://example.com/rivers"),
+        (TextRole::Assistant, "a weir"),
+        (TextRole::Field, "look"),
+        (TextRole::Definition, "Looks."),
+        (TextRole::Field, "a"),
     ];
     let mut got = Vec::new();
     request.each_text(|at| {

@@ -52,6 +52,14 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
         (TextRole::Tool, "done"),
         (TextRole::Refusal, "No."),
         (TextRole::User, "Again — übrigens"),
+        // Beside what is said.
+        (TextRole::Field, "ann"),
+        (TextRole::Field, "a.pdf"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "old"),
+        (TextRole::Field, "old"),
+        (TextRole::Field, "look"),
+        (TextRole::Definition, "Looks."),
     ];
     let mut got = Vec::new();
     request.each_text(|at| {
@@ -115,7 +123,7 @@ fn prompts_and_inputs_are_read_in_all_their_forms() {
         (Operation::Embedding, r#"{"input":"a"}"#, &["a"], false),
         (Operation::Embedding, r#"{"input":["a","b"]}"#, &["a", "b"], false),
         (Operation::Embedding, r#"{"input":[[1],[2]]}"#, &[], true),
-        (Operation::Embedding, r#"{"input":["a",{"image":"x"}]}"#, &["a"], true),
+        (Operation::Embedding, r#"{"input":["a",{"image":"x"}]}"#, &["a", "x"], true),
     ];
     for (operation, body, want, has_others) in cases {
         let request = request(operation, body);

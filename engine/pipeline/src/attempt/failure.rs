@@ -50,9 +50,11 @@ impl Run {
         };
         fault.retry_after = last.retry_after;
         fault.detail.clone_from(&self.x.trace.detail);
-        if let (Cause::Rejected | Cause::ContentFiltered | Cause::ContextTooLong, Some(status)) =
-            (cause, last.status)
-        {
+        let is_told = matches!(
+            cause,
+            Cause::Rejected | Cause::NotFound | Cause::ContentFiltered | Cause::ContextTooLong
+        );
+        if let (true, Some(status)) = (is_told, last.status) {
             fault.status = Some(status);
         }
         Refusal::Failed(fault)

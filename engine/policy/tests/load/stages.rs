@@ -281,6 +281,31 @@ fn the_schema_has_every_section_and_every_built_in() {
     }
 }
 
+#[test]
+fn in_the_schema_a_parameter_may_stand_wherever_a_stage_takes_a_value() {
+    let schema = policy_schema(&FewStages);
+    let parameter = serde_json::json!({ "$ref": "#/$defs/Parameter" });
+    let takes = |place: &str| {
+        let text = schema.pointer(place).unwrap_or_else(|| panic!("nothing at {place}")).to_string();
+        text.contains(&parameter.to_string())
+    };
+    for place in [
+        "/$defs/StageItem/properties/mode",
+        "/$defs/guard.pii/properties/find",
+        "/$defs/guard.pii/properties/then",
+        "/$defs/Deny/properties/status",
+        "/$defs/Deny/properties/as",
+    ] {
+        assert!(takes(place), "{place}: {}", schema.pointer(place).unwrap());
+    }
+    for place in
+        ["/$defs/Listener", "/$defs/Provider", "/$defs/ParamItem", "/$defs/StageItem/properties/when"]
+    {
+        assert!(!takes(place), "{place}");
+    }
+    assert_eq!(schema["$defs"]["Parameter"]["pattern"], r"^\$\{param:[^}]+\}$");
+}
+
 fn collect(value: &serde_json::Value, out: &mut Vec<String>) {
     match value {
         serde_json::Value::Object(map) => {

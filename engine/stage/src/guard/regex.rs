@@ -75,8 +75,12 @@ pub(crate) enum Role {
     Tool,
     /// Arguments of tool calls.
     Arguments,
-    /// Inputs to embed, prompts to complete.
+    /// Inputs to embed, prompts to complete, and fields that the client's API does not have.
     Input,
+    /// Descriptions of tools and of the form of the answer.
+    Definition,
+    /// Other strings beside what is said: names, words of schemas, metadata.
+    Field,
 }
 
 /// What is done with a match.
@@ -248,6 +252,8 @@ impl Inner {
             TextRole::Tool => Role::Tool,
             TextRole::Arguments => Role::Arguments,
             TextRole::Input => Role::Input,
+            TextRole::Definition => Role::Definition,
+            TextRole::Field => Role::Field,
         };
         self.roles.is_empty() || self.roles.contains(&role)
     }

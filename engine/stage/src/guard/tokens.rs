@@ -54,7 +54,8 @@ impl Stage for Tokens {
         let counters = counters(x);
         let besides = x.request.messages().len() as u64 * PER_MESSAGE;
         let mut texts = Vec::new();
-        x.request.each_text(|at| texts.push(at.text.as_str()));
+        // What stands beside the turns goes with the tools, whole.
+        x.request.each_text(|at| texts.extend((!at.is_beside()).then_some(at.text.as_str())));
         if let Some(chat) = x.request.chat() {
             texts.extend(chat.tools.iter().map(|tool| &*tool.raw));
         }

@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_pipeline::{
-    CONTINUE, Declares, Exchange, Hook, Needs, Stage, StreamStage, Streaming, Verdict, Visit, Workbench,
+    CONTINUE, Declares, Exchange, Hook, Needs, Notes, Stage, StreamStage, Streaming, Verdict, Visit,
+    Workbench,
 };
 use weir_policy::{Spanned, StageDecl};
 use weir_script::HookKind;
@@ -157,14 +158,14 @@ impl Stage for Headers {
         if !self.edits_request() {
             return CONTINUE;
         }
-        match self.edit_request(visit.exchange) {
+        match self.edit_request(visit.exchange, visit.notes) {
             Ok(()) => CONTINUE,
             Err(reason) => Hook::Done(Verdict::Fault(reason)),
         }
     }
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        match self.edit_reply(visit.exchange) {
+        match self.edit_reply(visit.exchange, visit.notes) {
             Ok(()) => {
                 if let Some(reply) = &mut visit.exchange.reply {
                     reply.mark_edited();
@@ -177,7 +178,7 @@ impl Stage for Headers {
 
     fn stream(&self, visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
         // The head of a stream is sent after this; its events are not looked at.
-        if let Err(reason) = self.edit_reply(visit.exchange) {
+        if let Err(reason) = self.edit_reply(visit.exchange, visit.notes) {
             visit.notes.reason = Some(reason);
         }
         None
@@ -193,37 +194,56 @@ impl Headers {
         !(self.reply_set.is_empty() && self.reply_remove.is_empty())
     }
 
-    fn edit_request(&self, x: &mut Exchange) -> Result<(), String> {
+    fn edit_request(&self, x: &mut Exchange, notes: &mut Notes) -> Result<(), String> {
         let set = worked_out(&self.set, x)?;
         let default = worked_out(&self.default, x)?;
-        let mut edited = false;
+        let (mut made, mut gone) = (Vec::new(), Vec::new());
         let headers = &mut x.request.headers;
         for name in &self.remove {
-            edited |= headers.remove(name).is_some();
+            if headers.remove(name).is_some() {
+                gone.push(name.as_str());
+            }
         }
         for (name, value) in default {
             if !headers.contains_key(&name) {
+                made.push(name.to_string());
                 headers.insert(name, value);
-                edited = true;
             }
         }
         for (name, value) in set {
-            edited |= headers.get(&name) != Some(&value);
+            if headers.get(&name) != Some(&value) {
+                made.push(name.to_string());
+            }
             headers.insert(name, value);
         }
-        if edited {
+        if !made.is_empty() || !gone.is_empty() {
             x.request.mark_edited();
         }
+        tell(notes, "headers_set", made);
+        tell(notes, "headers_removed", gone);
         Ok(())
     }
 
-    fn edit_reply(&self, x: &mut Exchange) -> Result<(), String> {
+    fn edit_reply(&self, x: &mut Exchange, notes: &mut Notes) -> Result<(), String> {
         let set = worked_out(&self.reply_set, x)?;
+        // The head of a stream is not seen here.
+        let is_there =
+            |name: &&HeaderName| x.reply.as_ref().is_none_or(|reply| reply.headers.contains_key(*name));
+        let gone = self.reply_remove.iter().filter(is_there).map(HeaderName::as_str).collect();
+        tell(notes, "reply_headers_set", set.iter().map(|(name, _)| name.as_str()).collect());
+        tell(notes, "reply_headers_removed", gone);
         x.hidden_headers.extend(self.reply_remove.iter().cloned());
         for (name, value) in set {
             x.headers.insert(name, value);
         }
         Ok(())
+    }
+}
+
+/// Tells the trace which headers were changed; values may be nobody's business.
+fn tell<T: Into<Value>>(notes: &mut Notes, fact: &'static str, names: Vec<T>) {
+    if !names.is_empty() {
+        notes.fact(fact, names);
     }
 }
 
@@ -263,6 +283,24 @@ mod tests {
             }
             assert!(!headers.contains_key("x-debug"));
             assert_eq!(world.last().trace.stage("headers").unwrap().decision.name(), "edited");
+        }
+    }
+
+    #[tokio::test]
+    async fn tells_which_headers_it_changes_or_would_change_and_no_value() {
+        let with = "request: { set: { x-team: secret, x-have: mine }, default: { x-app: none }, remove: [x-debug, x-none] }, reply: { set: { x-served-by: weir } }";
+        for mode in ["enforce", "shadow"] {
+            let world = World::new(&format!("- transform: headers\n  mode: {mode}\n  with: {{ {with} }}"));
+            world.send_as(None, &[("x-debug", "1"), ("x-have", "mine")], chat("hi")).await;
+            let facts = ["headers_set", "headers_removed", "reply_headers_set"];
+            let told = facts.map(|fact| world.fact("headers", fact).unwrap_or_default());
+            assert_eq!(
+                told,
+                [json!(["x-app", "x-team"]), json!(["x-debug"]), json!(["x-served-by"])],
+                "{mode}"
+            );
+            let (_, headers) = world.calls().remove(0);
+            assert_eq!(headers.contains_key("x-team"), mode == "enforce");
         }
     }
 

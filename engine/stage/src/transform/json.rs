@@ -13,7 +13,8 @@ use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_message::{JsonOp, ReplyBody};
 use weir_pipeline::{
-    CONTINUE, Declares, Exchange, Hook, Needs, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit, Workbench,
+    CONTINUE, Declares, Exchange, Hook, Needs, Notes, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit,
+    Workbench,
 };
 use weir_policy::{Spanned, StageDecl};
 use weir_script::HookKind;
@@ -149,14 +150,14 @@ impl Stage for Json {
         if self.request.is_empty() || !TEXT_OPERATIONS.contains(&visit.exchange.request.operation) {
             return CONTINUE;
         }
-        match self.edit_request(visit.exchange) {
+        match self.edit_request(visit.exchange, visit.notes) {
             Ok(()) => CONTINUE,
             Err(reason) => Hook::Done(Verdict::Fault(reason)),
         }
     }
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        match self.edit_reply(visit.exchange) {
+        match self.edit_reply(visit.exchange, visit.notes) {
             Ok(()) => CONTINUE,
             Err(reason) => Hook::Done(Verdict::Fault(reason)),
         }
@@ -164,24 +165,32 @@ impl Stage for Json {
 }
 
 impl Json {
-    fn edit_request(&self, x: &mut Exchange) -> Result<(), String> {
+    fn edit_request(&self, x: &mut Exchange, notes: &mut Notes) -> Result<(), String> {
         if self.request.iter().all(|op| op.parameter().is_some()) {
             // Plain parameters are changed in the typed form; nothing is read again.
+            let mut changes = Changes::default();
             for op in &self.request {
                 let Some(name) = op.parameter() else { continue };
+                let is_there = x.request.params.get(name).is_some();
                 match op {
-                    Op::Set(_, given) => {
+                    Op::Set(pointer, given) => {
                         let value = given.value(x)?;
                         x.request.set_param(name, &value);
+                        changes.set.push(pointer.clone());
                     }
-                    Op::Default(_, given) if x.request.params.get(name).is_none() => {
+                    Op::Default(pointer, given) if !is_there => {
                         let value = given.value(x)?;
                         x.request.set_param(name, &value);
+                        changes.set.push(pointer.clone());
                     }
                     Op::Default(..) => {}
-                    Op::Remove(_) => x.request.remove_param(name),
+                    Op::Remove(pointer) => {
+                        x.request.remove_param(name);
+                        changes.removed.extend(is_there.then(|| pointer.clone()));
+                    }
                 }
             }
+            changes.tell(["fields_set", "fields_removed"], notes);
             return Ok(());
         }
         let ops = worked_out(&self.request, x)?;
@@ -190,14 +199,17 @@ impl Json {
             return Ok(());
         }
         x.request.patch(&ops).map_err(|error| error.to_string())?;
+        Changes::of(&ops, &before).tell(["fields_set", "fields_removed"], notes);
         weir_dialect::decode(&mut x.request).map_err(|fault| fault.message.to_string())
     }
 
-    fn edit_reply(&self, x: &mut Exchange) -> Result<(), String> {
+    fn edit_reply(&self, x: &mut Exchange, notes: &mut Notes) -> Result<(), String> {
         let ops = worked_out(&self.reply, x)?;
         let (dialect, operation) = (x.request.dialect, x.request.operation);
         let Some(reply) = &mut x.reply else { return Ok(()) };
+        let changes = Changes::of(&ops, &reply.outgoing());
         reply.patch(&ops).map_err(|error| error.to_string())?;
+        changes.tell(["reply_fields_set", "reply_fields_removed"], notes);
         reply.body = ReplyBody::Unread;
         weir_dialect::decode_reply(reply, dialect, operation).map_err(|fault| fault.message.to_string())
     }
@@ -213,6 +225,39 @@ impl Op {
             "model" | "messages" | "prompt" | "input" | "tools" | "stream" | "stream_options" | "suffix"
         );
         (!is_typed && !name.is_empty() && !name.contains(['/', '~'])).then_some(name)
+    }
+}
+
+/// The pointers of fields that change.
+#[derive(Default)]
+struct Changes {
+    set: Vec<String>,
+    removed: Vec<String>,
+}
+
+impl Changes {
+    /// What these changes do to a body.
+    fn of(ops: &[JsonOp], before: &[u8]) -> Self {
+        let is_there = |pointer: &str| matches!(weir_message::locate(before, pointer), Ok(Some(_)));
+        let mut changes = Self::default();
+        for op in ops {
+            match op {
+                JsonOp::Default(pointer, _) if is_there(pointer) => {}
+                JsonOp::Set(pointer, _) | JsonOp::Default(pointer, _) => changes.set.push(pointer.clone()),
+                JsonOp::Remove(pointer) if is_there(pointer) => changes.removed.push(pointer.clone()),
+                JsonOp::Remove(_) | JsonOp::Insert(..) | JsonOp::Wrap(..) => {}
+            }
+        }
+        changes
+    }
+
+    /// Tells the trace; values may be nobody's business.
+    fn tell(self, facts: [&'static str; 2], notes: &mut Notes) {
+        for (fact, pointers) in facts.into_iter().zip([self.set, self.removed]) {
+            if !pointers.is_empty() {
+                notes.fact(fact, pointers);
+            }
+        }
     }
 }
 
@@ -252,6 +297,33 @@ mod tests {
             assert_eq!(world.send_as(Some("web"), &[], body).await.status, 200, "{with}");
             let (sent, _) = world.calls().remove(0);
             assert_eq!(sent.pointer(field).cloned().unwrap_or_default(), want, "{with}");
+        }
+    }
+
+    #[tokio::test]
+    async fn tells_which_fields_it_changes_or_would_change_and_no_value() {
+        let cases = [
+            (
+                "set: { /user: { cel: caller.team } }, default: { /top_p: 1, /seed: 7 }, remove: [/n, /stop]",
+                ["/seed", "/user"],
+            ),
+            // One that is not a parameter is changed in the body.
+            (
+                "set: { /messages/0/content: bye }, default: { /top_p: 1, /seed: 7 }, remove: [/n, /stop]",
+                ["/seed", "/messages/0/content"],
+            ),
+        ];
+        for (with, set) in cases {
+            for mode in ["enforce", "shadow"] {
+                let world = World::new(&format!("- transform: json\n  mode: {mode}\n  with: {{ {with} }}"));
+                let mut body = chat("hi");
+                (body["top_p"], body["n"]) = (json!(0.5), json!(1));
+                assert_eq!(world.send_as(Some("web"), &[], body).await.status, 200, "{with}");
+                let told = ["fields_set", "fields_removed"].map(|fact| world.fact("json", fact));
+                assert_eq!(told, [Some(json!(set)), Some(json!(["/n"]))], "{mode}: {with}");
+                let (sent, _) = world.calls().remove(0);
+                assert_eq!(sent["seed"].is_null(), mode == "shadow");
+            }
         }
     }
 

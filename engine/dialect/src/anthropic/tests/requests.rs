@@ -30,6 +30,18 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
         (TextRole::Assistant, "Weirs"),
         (TextRole::Assistant, "It is a weir."),
         (TextRole::User, "Again — übrigens"),
+        // Beside what is said.
+        (TextRole::Field, "https://example.com/a.png"),
+        (TextRole::Assistant, "No boats."),
+        (TextRole::Assistant, "Rules"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "web_search"),
+        (TextRole::Field, "https://example.com/w"),
+        (TextRole::Field, "look"),
+        (TextRole::Definition, "Looks."),
+        (TextRole::Field, "web_search"),
+        (TextRole::Field, "u-1"),
     ];
     let mut got = Vec::new();
     request.each_text(|at| {
@@ -112,7 +124,7 @@ fn words_cannot_hide_in_blocks_of_another_type() {
     let request = request(body);
     let mut got: Vec<String> = request.texts().iter().map(|(_, _, text)| text.to_string()).collect();
     got.sort();
-    assert_eq!(got, ["a", "b", "c", "d", "e", "f", "g", "h", "i"]);
+    assert_eq!(got, ["a", "b", "c", "d", "e", "f", "g", "h", "i", "u"]);
 }
 
 #[test]

@@ -20,6 +20,21 @@ fn a_conversation_is_read_with_all_its_texts_and_where_they_stand() {
         (TextRole::Tool, "no such one"),
         (TextRole::Assistant, "A weir."),
         (TextRole::User, "Again — übrigens"),
+        // Beside what is said.
+        (TextRole::Field, "Rivers 1"),
+        (TextRole::Field, "notes"),
+        (TextRole::Field, "s3://films/weir.mp4"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "look"),
+        (TextRole::Assistant, "Rivers"),
+        (TextRole::Assistant, "a weir"),
+        (TextRole::Field, "https://example.com/rivers"),
+        (TextRole::Assistant, "example.com"),
+        (TextRole::Field, "look"),
+        (TextRole::Definition, "Looks."),
+        (TextRole::Field, r#"{"type":"object","required":["a"]}"#),
+        (TextRole::Field, "answer_1"),
+        (TextRole::Field, "blue"),
     ];
     let mut got = Vec::new();
     request.each_text(|at| {

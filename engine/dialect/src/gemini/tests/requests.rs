@@ -20,6 +20,21 @@ fn a_chat_is_read_with_all_its_texts_and_where_they_stand() {
         (TextRole::Assistant, "42\n"),
         (TextRole::Assistant, "It is 42."),
         (TextRole::User, "Again — übrigens"),
+        // Beside what is said.
+        (TextRole::Field, "https://example.com/plan.pdf"),
+        (TextRole::Field, "https://generativelanguage.googleapis.com/v1beta/files/abc"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "fetch"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "fetch"),
+        (TextRole::Field, "look"),
+        (TextRole::Definition, "Looks."),
+        (TextRole::Field, "who"),
+        (TextRole::Field, "fetch"),
+        (TextRole::Field, "look"),
+        (TextRole::Field, "web"),
     ];
     let mut got = Vec::new();
     request.each_text(|at| {

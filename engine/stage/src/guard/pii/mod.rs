@@ -29,7 +29,7 @@ use std::sync::Arc;
 use table::Table;
 use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_inference::Tag;
-use weir_message::{Denial, ErrorCode, TextForm};
+use weir_message::{Denial, ErrorCode, TextAt, TextForm, TextRole};
 use weir_pipeline::{
     CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Stage, StreamStage, Streaming, TEXT_OPERATIONS,
     Verdict, Visit, Windows, Workbench,
@@ -189,7 +189,7 @@ impl Stage for Pii {
             return Hook::Done(self.judge_request(visit, &[]));
         }
         let mut texts: Vec<(TextForm, ByteString)> = Vec::new();
-        visit.exchange.request.each_text(|at| texts.push((at.text.form, at.text.value.clone())));
+        visit.exchange.request.each_text(|at| texts.push(prose(at)));
         Hook::Wait(Box::pin(async move {
             match self.guard.tags(&texts).await {
                 Ok(tags) => self.judge_request(visit, &tags),
@@ -284,6 +284,14 @@ impl Pii {
             *slot = Some(Box::new(table));
         }
         self.guard.denial(&report).map_or(Verdict::Continue, Verdict::Deny)
+    }
+}
+
+/// What the model is to tag of a text. It knows sentences: names, words of schemas and metadata are for the rules alone.
+fn prose(at: TextAt<'_>) -> (TextForm, ByteString) {
+    match at.role {
+        TextRole::Field => (TextForm::Plain, ByteString::new()),
+        _ => (at.text.form, at.text.value.clone()),
     }
 }
 

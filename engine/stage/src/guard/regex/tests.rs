@@ -74,3 +74,21 @@ fn settings_that_cannot_work_are_refused() {
         assert!(said.contains(want), "{with}: {said}");
     }
 }
+
+#[test]
+fn what_stands_beside_the_turns_is_read_and_edited_too() {
+    let mut body = user("hi");
+    body["tools"] = json!([{ "type": "function", "function": { "name": "look", "description": "of falcon",
+        "parameters": { "type": "object", "properties": { "who": { "type": "string", "enum": ["falcon"] } } } } }]);
+    body["user"] = json!("falcon");
+    body["instructions"] = json!("say falcon");
+    let guard = |more: &str| format!("{{ guard: regex, with: {{ deny: [falcon], {more} }} }}");
+    assert_eq!(chat(&guard("then: deny"), &body, says("ok")).status, 403);
+    let went = chat(&guard("then: mask"), &body, says("ok"));
+    let sent = went.sent.as_ref().unwrap().to_string();
+    assert_eq!((sent.matches("falcon").count(), sent.matches("[REMOVED]").count()), (0, 4), "{sent}");
+    for (role, count) in [("definition", 1), ("field", 2), ("input", 1), ("user", 0)] {
+        let went = chat(&guard(&format!("then: mask, roles: [{role}]")), &body, says("ok"));
+        assert_eq!(went.sent.as_ref().unwrap().to_string().matches("[REMOVED]").count(), count, "{role}");
+    }
+}

@@ -23,6 +23,23 @@ fn a_request_is_read_with_all_its_texts_and_where_they_stand() {
         "assistant: It is a weir.",
         "refusal: No more.",
         "user: Again — übrigens",
+        // Beside what is said.
+        "field: a.pdf",
+        "field: https://papers.example/b.pdf",
+        "field: look",
+        "field: shout",
+        "field: https://pictures.example/bob.png",
+        "field: https://weirs.example",
+        "assistant: Weirs",
+        "field: look",
+        "definition: Looks.",
+        "field: shout",
+        "definition: Shouts.",
+        "field: look",
+        "field: seen",
+        "input: auto",
+        "field: ann",
+        "field: u-1",
     ];
     assert_eq!(roles(request.texts()), want);
     request.each_text(|at| {
@@ -113,7 +130,7 @@ fn input_may_be_words_or_items_or_lie_with_the_provider() {
         (r#"{"input":null,"conversation":"conv_1","instructions":"I."}"#, &["system: I."]),
         (
             r#"{"prompt":{"id":"p","variables":{"a":"x","b":{"type":"input_text","text":"y"},"c":{"type":"input_image","image_url":"u"}}}}"#,
-            &["user: x", "user: y"],
+            &["user: x", "user: y", "field: u"],
         ),
         // What has no form here cannot hide its words.
         (
