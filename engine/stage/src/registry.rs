@@ -53,6 +53,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Guard, "budget", guard::budget, "guard/budget.rs", with metrics),
     builtin!(Guard, "pii", guard::pii, "guard/pii/mod.rs"),
     builtin!(Guard, "regex", guard::regex, "guard/regex.rs"),
+    builtin!(Guard, "secrets", guard::secrets, "guard/secrets.rs"),
     builtin!(Guard, "tokens", guard::tokens, "guard/tokens.rs"),
     builtin!(Cache, "exact", cache::exact, "cache/exact.rs"),
     builtin!(Cache, "semantic", cache::semantic, "cache/semantic.rs"),

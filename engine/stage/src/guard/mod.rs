@@ -7,5 +7,7 @@ pub(crate) mod pii;
 pub(crate) mod quota;
 pub(crate) mod rate;
 pub(crate) mod regex;
+pub(crate) mod secrets;
+mod spans;
 mod spend;
 pub(crate) mod tokens;

@@ -1,6 +1,6 @@
 //! What the guards' tests share: a request through a pipeline with one guard, against a scripted provider.
 
-use crate::guard::{pii, regex};
+use crate::guard::{pii, regex, secrets};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
@@ -28,13 +28,14 @@ fn schema<T: JsonSchema>() -> schemars::Schema {
 
 impl Builtins for Guards {
     fn names(&self, verb: Verb) -> Vec<&'static str> {
-        if verb == Verb::Guard { vec!["pii", "regex"] } else { Vec::new() }
+        if verb == Verb::Guard { vec!["pii", "regex", "secrets"] } else { Vec::new() }
     }
 
     fn schema(&self, _: Verb, name: &str) -> Option<schemars::Schema> {
         match name {
             "pii" => Some(schema::<pii::Settings>()),
             "regex" => Some(schema::<regex::Settings>()),
+            "secrets" => Some(schema::<secrets::Settings>()),
             _ => None,
         }
     }
@@ -44,6 +45,7 @@ impl Registry for Guards {
     fn compile(&self, decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
         match &decl.body {
             BodyDecl::Builtin(name) if &***name == "pii" => pii::compile(decl, bench),
+            BodyDecl::Builtin(name) if &***name == "secrets" => secrets::compile(decl, bench),
             _ => regex::compile(decl, bench),
         }
     }

@@ -6,13 +6,13 @@
 mod card;
 mod email;
 mod ip;
-mod key;
 mod national;
 mod number;
 mod phone;
 
 use super::find::{Find, What};
 use super::kind::{Kind, Kinds};
+use crate::guard::secrets::shapes::{Keys, named};
 use regex::Regex;
 
 pub(crate) use phone::Region;
@@ -29,7 +29,7 @@ pub(crate) struct Rules {
     stops: [bool; 256],
     national: bool,
     regions: Vec<Region>,
-    keys: Option<key::Keys>,
+    keys: Option<Keys>,
     custom: Vec<Regex>,
 }
 
@@ -51,14 +51,14 @@ impl Rules {
                 *slot = stop;
             }
         }
-        let keys = kinds.has(Kind::Key).then(key::Keys::new);
+        let keys = kinds.has(Kind::Key).then(Keys::new);
         Self { kinds, stops, national, regions, keys, custom }
     }
 
     /// Adds what it finds in `text`, in no stated order and perhaps overlapping.
     pub(crate) fn scan(&self, text: &str, finds: &mut Vec<Find>) {
         if let Some(keys) = &self.keys {
-            keys.scan(text, finds);
+            keys.scan(text, |range, _| finds.push(Find::new(Kind::Key, range.start, range.end, 0.95)));
         }
         let bytes = text.as_bytes();
         let mut at = 0;
@@ -95,7 +95,7 @@ impl Rules {
 
     fn colon(&self, bytes: &[u8], stop: usize, finds: &mut Vec<Find>) -> usize {
         if self.kinds.has(Kind::Key)
-            && let Some(found) = key::named(bytes, stop)
+            && let Some(found) = named(bytes, stop)
         {
             finds.push(Find::new(Kind::Key, found.start, found.end, 0.7));
         }

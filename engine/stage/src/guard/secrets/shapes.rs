@@ -1,110 +1,82 @@
-//! Keys, tokens and passwords: by known beginnings, or by the name that stands in front of them.
+//! Keys, tokens and passwords: by known beginnings, by the name that stands in front of them, or in an address.
 
-use super::{before, byte};
-use crate::guard::pii::find::Find;
-use crate::guard::pii::kind::Kind;
-use aho_corasick::AhoCorasick;
+use super::known::{Body, KNOWN, Known};
+use aho_corasick::{AhoCorasick, MatchKind};
 use std::ops::Range;
-
-/// A known beginning of a key, and what follows it.
-struct Known {
-    starts: &'static str,
-    /// What the rest is made of, beside letters and digits.
-    also: &'static [u8],
-    /// The least length of the rest, in bytes.
-    least: usize,
-    /// The most.
-    most: usize,
-}
-
-const fn known(starts: &'static str, also: &'static [u8], least: usize, most: usize) -> Known {
-    Known { starts, also, least, most }
-}
-
-/// The shapes that the issuers publish for secret scanners.
-const KNOWN: &[Known] = &[
-    known("-----BEGIN ", b"", 0, 0),
-    known("eyJ", b"_-.", 17, 16_384),
-    known("sk-", b"_-", 20, 300),
-    known("sk_live_", b"", 16, 255),
-    known("sk_test_", b"", 16, 255),
-    known("rk_live_", b"", 16, 255),
-    known("rk_test_", b"", 16, 255),
-    known("whsec_", b"", 24, 255),
-    known("AKIA", b"", 16, 16),
-    known("ASIA", b"", 16, 16),
-    known("ghp_", b"", 36, 255),
-    known("gho_", b"", 36, 255),
-    known("ghu_", b"", 36, 255),
-    known("ghs_", b"", 36, 255),
-    known("ghr_", b"", 36, 255),
-    known("github_pat_", b"_", 40, 255),
-    known("glpat-", b"_-", 20, 255),
-    known("xoxb-", b"-", 10, 255),
-    known("xoxa-", b"-", 10, 255),
-    known("xoxp-", b"-", 10, 255),
-    known("xoxr-", b"-", 10, 255),
-    known("xoxs-", b"-", 10, 255),
-    known("xapp-", b"-", 10, 255),
-    known("AIza", b"_-", 35, 35),
-    known("ya29.", b"_-", 20, 2048),
-    known("SG.", b"_-.", 40, 100),
-    known("npm_", b"", 36, 36),
-    known("pypi-", b"_-", 50, 1024),
-    known("hf_", b"", 30, 60),
-    known("gsk_", b"", 40, 80),
-    known("xai-", b"", 40, 120),
-    known("r8_", b"", 37, 37),
-    known("dop_v1_", b"", 64, 64),
-    known("shpat_", b"", 32, 32),
-    known("lin_api_", b"", 40, 40),
-    known("AGE-SECRET-KEY-1", b"", 58, 58),
-];
 
 /// A private key's block is followed no further than this without its end, in bytes.
 const LONGEST_BLOCK: usize = 16_384;
 
 /// The search for known beginnings.
-pub(super) struct Keys(Option<AhoCorasick>);
+pub(crate) struct Keys(Option<AhoCorasick>);
 
 impl Keys {
-    pub(super) fn new() -> Self {
-        Self(AhoCorasick::new(KNOWN.iter().map(|known| known.starts)).ok())
+    pub(crate) fn new() -> Self {
+        let starts = KNOWN.iter().map(|known| known.starts);
+        Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(starts).ok())
     }
 
-    pub(super) fn scan(&self, text: &str, finds: &mut Vec<Find>) {
+    /// Calls `found` with each key, ascending and apart, and with its number in the table of issuers.
+    pub(crate) fn scan(&self, text: &str, mut found: impl FnMut(Range<usize>, usize)) {
         let Some(search) = &self.0 else { return };
         let bytes = text.as_bytes();
         let mut from = 0;
         for hit in search.find_iter(text) {
-            let left = before(bytes, hit.start());
+            let left = hit.start().checked_sub(1).map_or(0, |at| byte(bytes, at));
             if hit.start() < from || left == b'_' || left.is_ascii_alphanumeric() {
                 continue;
             }
-            let Some(known) = KNOWN.get(hit.pattern().as_usize()) else { continue };
-            let end = match known.starts {
-                "-----BEGIN " => private_key(text, hit.end()),
-                "eyJ" => web_token(bytes, hit.start(), known),
+            let number = hit.pattern().as_usize();
+            let Some(known) = KNOWN.get(number) else { continue };
+            let end = match known.body {
+                Body::Block => private_key(text, hit.end()),
+                Body::Token => web_token(bytes, hit.start(), known),
                 _ => rest(bytes, hit.end(), known),
             };
             if let Some(end) = end {
-                finds.push(Find::new(Kind::Key, hit.start(), end, 0.95));
+                found(hit.start()..end, number);
                 from = end;
             }
         }
     }
 }
 
+/// Who issues keys with this number.
+pub(super) fn issuer(number: usize) -> Option<&'static str> {
+    KNOWN.get(number).map(|known| known.issuer)
+}
+
+/// Different characters that the rest of a key has at least; `sk-xxxxxxxx…` stands for one and is none.
+const VARIETY: usize = 6;
+
 /// Where the rest of a key ends, if it is long enough and not a row of words.
 fn rest(bytes: &[u8], start: usize, known: &Known) -> Option<usize> {
+    let also: &[u8] = match known.body {
+        Body::Plain | Body::Hex | Body::Block => b"",
+        Body::Dashed => b"_-",
+        Body::Dotted | Body::Token => b"_-.",
+        Body::Base64 => b"+/=_-",
+    };
     let behind = bytes.get(start..)?.iter().take(known.most + 1);
-    let len = behind.take_while(|byte| byte.is_ascii_alphanumeric() || known.also.contains(byte)).count();
+    let len = behind.take_while(|byte| byte.is_ascii_alphanumeric() || also.contains(byte)).count();
     let body = bytes.get(start..start + len)?;
     let trimmed = len - body.iter().rev().take_while(|byte| b"-_.".contains(byte)).count();
     let body = body.get(..trimmed)?;
-    let mixed =
-        body.iter().any(u8::is_ascii_digit) || body.iter().filter(|b| b.is_ascii_uppercase()).count() > 2;
-    ((known.least..=known.most).contains(&trimmed) && mixed).then_some(start + trimmed)
+    let mixed = match known.body {
+        Body::Hex => body.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
+        _ => {
+            body.iter().any(u8::is_ascii_digit) || body.iter().filter(|b| b.is_ascii_uppercase()).count() > 2
+        }
+    };
+    let mut seen = [false; 256];
+    body.iter()
+        .for_each(|byte| seen.iter_mut().skip(usize::from(*byte)).take(1).for_each(|seen| *seen = true));
+    let varied = seen.iter().filter(|seen| **seen).count() >= VARIETY;
+    ((known.least..=known.most).contains(&trimmed) && mixed && varied).then_some(start + trimmed)
+}
+
+fn byte(bytes: &[u8], at: usize) -> u8 {
+    bytes.get(at).copied().unwrap_or(0)
 }
 
 /// Where a JSON web token ends: two dots between three parts of base64url, the first of which begins an object.
@@ -158,7 +130,7 @@ const NAMES: &[&str] = &[
 ];
 
 /// A secret behind a name and the `:` or `=` at this place: `password = "…"`.
-pub(super) fn named(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+pub(crate) fn named(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'`' | b'\\');
     let behind = bytes.get(..at)?;
     let name_end = at - behind.iter().rev().take(3).take_while(|byte| blank(byte)).count();
@@ -181,6 +153,27 @@ pub(super) fn named(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let len = if byte(value, len.wrapping_sub(1)) == b'.' { len - dots } else { len };
     let value = value.get(..len)?;
     (len <= 512 && is_secret(value)).then_some(start..start + len)
+}
+
+/// What stands for a password in examples.
+const STAND_INS: [&str; 10] =
+    ["password", "passwd", "pass", "pwd", "secret", "changeme", "example", "postgres", "root", "guest"];
+
+/// The password of an address with one, `scheme://user:password@host`, given the place of its `://`.
+pub(super) fn in_address(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
+    bytes.get(..at)?.last().filter(|byte| is_scheme(byte))?;
+    let start = at + 3;
+    let is_inside = |byte: &&u8| byte.is_ascii_graphic() && !b"/?#\"'`<>{}$".contains(byte);
+    let len = bytes.get(start..)?.iter().take(512).take_while(is_inside).count();
+    let authority = bytes.get(start..start + len)?;
+    let end = authority.iter().rposition(|byte| *byte == b'@')?;
+    let user = authority.get(..end)?.iter().position(|byte| *byte == b':')?;
+    let password = authority.get(user + 1..end)?;
+    let is_user = authority.get(..user)? == password;
+    let stands_in = STAND_INS.iter().any(|word| password.eq_ignore_ascii_case(word.as_bytes()));
+    let hidden = password.iter().all(|byte| b"*x.X".contains(byte));
+    (!is_user && !stands_in && !hidden).then_some(start + user + 1..start + end)
 }
 
 /// Whether a value looks made up: of several classes of characters, or long and without pattern. `changeme` and `${TOKEN}`
