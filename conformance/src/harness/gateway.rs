@@ -264,8 +264,11 @@ impl Drop for Gateway {
         let _ = self.child.wait();
         if std::thread::panicking() {
             let log = self.log();
-            let last: Vec<&str> = log.lines().rev().take(30).collect();
-            let last: Vec<&str> = last.into_iter().rev().collect();
+            let lines: Vec<&str> = log.lines().collect();
+            // From a panic on, if there was one: what follows it is its backtrace.
+            let panic = lines.iter().rposition(|line| line.contains(" panicked at "));
+            let from = panic.unwrap_or(lines.len().saturating_sub(30));
+            let last: Vec<&str> = lines.into_iter().skip(from).take(30).collect();
             #[allow(clippy::print_stderr, reason = "shown under the failing test")]
             {
                 eprintln!("--- the gateway's log ---\n{}", last.join("\n"));

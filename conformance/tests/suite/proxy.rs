@@ -400,15 +400,17 @@ pipelines:
 fn a_script_without_end_costs_its_own_request_an_error_and_nobody_else() {
     let provider = Provider::start();
     provider.always(entry(json!({ "reply": "x" })));
+    // An endless loop, and one that hides in what functions of the language call.
     let policy = PLAIN.replace(
         "      - route: requested",
-        "      - transform: endless\n        when: request.text == \"loop\"\n        rhai: |\n          fn request(r) { loop {} }\n      - route: requested",
+        "      - transform: endless\n        when: request.text == \"loop\"\n        rhai: |\n          fn request(r) { loop {} }\n      \
+         - transform: nested\n        when: request.text == \"nested\"\n        rhai: |\n          fn request(r) { let a = []; a.pad(9000, 1); a.map(|x| { let c = []; c.pad(9000, 1); c.map(|y| 1).len() }); }\n      - route: requested",
     );
     let gateway = Gateway::start_with(Set::of(Some(provider.address), &policy), &[], &[("LAB_KEY", "k")]);
     let endless: Vec<_> = (0..20)
-        .map(|_| {
-            let edge = gateway.edge;
-            std::thread::spawn(move || post(edge, "/v1/chat/completions", &[], &chat("fast", "loop", false)))
+        .map(|n| {
+            let (edge, text) = (gateway.edge, if n % 2 == 0 { "loop" } else { "nested" });
+            std::thread::spawn(move || post(edge, "/v1/chat/completions", &[], &chat("fast", text, false)))
         })
         .collect();
     for _ in 0..20 {

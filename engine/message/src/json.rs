@@ -7,7 +7,8 @@ use std::ops::Range;
 /// One change.
 #[derive(Clone, Debug, PartialEq)]
 pub enum JsonOp {
-    /// Puts a value there, in place of what stands there or anew; the parent must exist. `-` appends to an array.
+    /// Puts a value there, in place of what stands there or anew; objects that are missing on the way are made. `-` appends to an
+    /// array.
     Set(String, serde_json::Value),
     /// Puts a value there unless one stands there.
     Default(String, serde_json::Value),
@@ -68,7 +69,14 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
     let last = unescape(last);
     let no_parent = || JsonPatchError::NoParent(pointer.clone());
     let Some(parent) = locate(json, parent)? else {
-        return if value.is_none() { Ok(json.clone()) } else { Err(no_parent()) };
+        return match (op, value) {
+            (_, None) => Ok(json.clone()),
+            (JsonOp::Set(..) | JsonOp::Default(..), Some(value)) if !is_place(&last) => {
+                let object = serde_json::Map::from_iter([(last.into_owned(), value.clone())]);
+                apply(json, &JsonOp::Set(parent.to_owned(), object.into()))
+            }
+            _ => Err(no_parent()),
+        };
     };
     let is_object = match json.get(parent.start) {
         Some(b'{') => true,
@@ -107,13 +115,18 @@ fn apply(json: &Bytes, op: &JsonOp) -> Result<Bytes, JsonPatchError> {
             splice(json, child.value, &value.to_string())
         }
         (JsonOp::Set(_, value) | JsonOp::Default(_, value) | JsonOp::Insert(_, value), None) => {
-            if !is_object && last != "-" && last.parse::<usize>().is_err() {
+            if !is_object && !is_place(&last) {
                 return Err(no_parent());
             }
             let comma = if is_empty { "" } else { "," };
             splice(json, inside_end..inside_end, &format!("{comma}{}", spell(value)))
         }
     })
+}
+
+/// Whether the last part of a pointer names a place in an array.
+fn is_place(last: &str) -> bool {
+    last == "-" || last.parse::<usize>().is_ok()
 }
 
 fn wrapped(json: &Bytes, value: Range<usize>, [before, behind]: &[&str; 2]) -> Bytes {
@@ -292,6 +305,14 @@ mod tests {
                 r#"{ "a": 1.0e0, "b/c": [1, {"x": "y"}], "d": {} }"#,
             ),
             (
+                JsonOp::Set("/x/y/z".into(), json!(true)),
+                r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": {} ,"x":{"y":{"z":true}}}"#,
+            ),
+            (
+                JsonOp::Default("/d/y/z".into(), json!(1)),
+                r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": {"y":{"z":1}} }"#,
+            ),
+            (
                 JsonOp::Set("/d/e".into(), json!(true)),
                 r#"{ "a": 1.0e0, "b/c": [1, {"x": "\u00e9"}], "d": {"e":true} }"#,
             ),
@@ -332,8 +353,8 @@ mod tests {
     fn a_value_without_a_place_is_an_error() {
         let doc = Bytes::from_static(br#"{"a":1}"#);
         assert_eq!(
-            patch(&doc, &[JsonOp::Set("/x/y".into(), json!(1))]),
-            Err(JsonPatchError::NoParent("/x/y".into()))
+            patch(&doc, &[JsonOp::Set("/x/0".into(), json!(1))]),
+            Err(JsonPatchError::NoParent("/x/0".into()))
         );
         assert_eq!(
             patch(&doc, &[JsonOp::Set("/a/y".into(), json!(1))]),

@@ -1,11 +1,11 @@
 //! Stages whose body is a CEL expression: a guard's condition, a route's choice, an observer's value.
 
 use crate::{
-    Ask, CONTINUE, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming, TEXT_OPERATIONS, Target,
-    Verdict, Visit, explain,
+    Ask, CONTINUE, CONVERSATIONS, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming,
+    TEXT_OPERATIONS, Target, Verdict, Visit, explain,
 };
 use std::sync::Arc;
-use weir_message::{Denial, ErrorCode};
+use weir_message::{Denial, ErrorCode, Operation};
 use weir_script::{Expression, Reads};
 
 /// What reading these roots takes from the plan.
@@ -24,6 +24,11 @@ pub(crate) fn needs_of(reads: Reads) -> Needs {
         }
     }
     needs
+}
+
+/// The operations whose requests a guard with these reads can judge.
+pub(crate) fn judged(reads: Reads) -> &'static [Operation] {
+    if reads.only_turns() { CONVERSATIONS } else { TEXT_OPERATIONS }
 }
 
 /// The denial of inputs that came as token ids.
@@ -78,7 +83,7 @@ impl Stage for CelGuard {
             streaming: if reads_reply { Streaming::Whole } else { Streaming::None },
             judges_request: !reads_reply,
             reads_reply,
-            reads_operations: needs.has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            reads_operations: needs.has(Needs::BODY).then(|| judged(reads)),
             ..Declares::default()
         }
     }

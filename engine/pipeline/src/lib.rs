@@ -51,7 +51,8 @@ pub use registry::{Registry, Workbench};
 pub use response::{Response, ResponseBody};
 pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Reaches, Retry, Route, Target, Weighted};
 pub use stage::{
-    CONTINUE, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict, Visit,
+    CONTINUE, CONVERSATIONS, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict,
+    Visit,
 };
 pub use stream::{Flow, StreamStage, StreamVerdict};
 pub use upstream::{Answer, Call, CallError, Timeouts, Upstream};

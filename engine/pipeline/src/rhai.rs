@@ -1,9 +1,9 @@
 //! Stages whose body is a Rhai script.
 
-use crate::cel::{needs_of, unread};
+use crate::cel::{judged, needs_of, unread};
 use crate::{
     CONTINUE, Clock, Declares, Flow, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict,
-    Streaming, TEXT_OPERATIONS, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows, Workbench,
+    Streaming, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows, Workbench,
 };
 use std::sync::Arc;
 use weir_diagnostic::Embedded;
@@ -26,6 +26,9 @@ pub(crate) fn compile(
     };
     let mut limits = ScriptLimits::default();
     if let Some(timeout) = decl.timeout {
+        // More time is more operations.
+        let share = timeout.as_micros() / limits.wall.as_micros().max(1);
+        limits.operations = limits.operations.saturating_mul(u64::try_from(share).unwrap_or(u64::MAX).max(1));
         limits.wall = timeout;
     }
     let hold = match decl.hold {
@@ -62,7 +65,7 @@ impl RhaiStage {
             params: Arc::clone(&x.params),
             caller: x.request.caller.clone(),
             limits: self.limits,
-            clock: Arc::new(move || clock.now()),
+            clock: Arc::new(move || clock.worked()),
         }
     }
 
@@ -121,7 +124,7 @@ impl Stage for RhaiStage {
             edits_request: hooks.request && self.verb == Verb::Guard,
             judges_request: hooks.request && self.verb == Verb::Guard,
             reads_reply: hooks.reply || hooks.event,
-            reads_operations: (hooks.request && self.verb == Verb::Guard).then_some(TEXT_OPERATIONS),
+            reads_operations: (hooks.request && self.verb == Verb::Guard).then(|| judged(reads)),
             ..Declares::default()
         }
     }

@@ -132,6 +132,9 @@ pub const TEXT_OPERATIONS: &[Operation] = &[
     Operation::Transcription,
 ];
 
+/// Operations with the turns of a conversation; the others have prompts, inputs or documents.
+pub const CONVERSATIONS: &[Operation] = &[Operation::Chat, Operation::Count, Operation::Response];
+
 /// What a stage keeps for one request, from its request hook to its end.
 pub type Slot = Option<Box<dyn Any + Send + Sync>>;
 

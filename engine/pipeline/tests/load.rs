@@ -110,6 +110,7 @@ fn every_finding_reads_as_its_author_needs() {
     let cases: Vec<(&str, String)> = vec![
         ("open-relay", "pipelines:\n  - pipeline: p\n    stages:\n      - guard: key\n        when: request.stream\n".into()),
         ("blind-guard", stages(&["guard: chat-only"])),
+        ("blind-guard-of-turns", stages(&["guard: no-falcon\n        cel: '!request.messages.exists(m, m.text.contains(\"falcon\"))'", "guard: by-script\n        rhai: 'fn request(r) { if r.messages.len() > 9 { r.deny(\"long\"); } }'", "guard: all\n        cel: size(request.messages) < 9 && size(request.all_text) < 99"])),
         ("blind-guard-in-attempt", stages(&["route: leads\n        attempt: [ { guard: chat-only } ]"])),
         ("blind-guard-of-events", stages(&["guard: events"])),
         ("cache-before-pii", stages(&["cache: looks", "guard: edits"])),

@@ -6,6 +6,7 @@ use crate::check_types::{binary_type, takes, type_help};
 use crate::eval::Eval;
 use crate::function::{FUNCTIONS, Form, Function, named};
 use crate::function_text::Pattern;
+use crate::memo::Memo;
 use crate::object::{Context, Field, LIMITS, ObjectDef};
 use crate::parse::{Expr, ExprKind, Name, Operator};
 use crate::reads::Reads;
@@ -495,7 +496,7 @@ impl Services for NoServices {
 pub(crate) fn constant_value(node: &Node) -> Option<Value<'static>> {
     let request = Request::new("", Dialect::OpenAi, Operation::Chat, "");
     let view = View::new(&request, "", 0);
-    let cx = Context { view: &view, services: &NoServices, budget: Budget::new() };
+    let cx = Context { view: &view, services: &NoServices, budget: Budget::new(), memo: Memo::default() };
     match Eval::new(&cx).node(node).ok()? {
         Value::Null => Some(Value::Null),
         Value::Bool(value) => Some(Value::Bool(value)),

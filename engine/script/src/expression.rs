@@ -5,6 +5,7 @@ use crate::check::{Checker, Kind, Node, constant_value};
 use crate::eval::{Eval, Stop};
 use crate::fault::{EvalFault, FaultCause, Trouble};
 use crate::function_text::scalar;
+use crate::memo::Memo;
 use crate::object::Context;
 use crate::parse::{ParseError, parse};
 use crate::reads::Reads;
@@ -236,7 +237,7 @@ impl Expression {
         services: &dyn Services,
         take: impl FnOnce(&Value<'_>) -> Result<T, Trouble>,
     ) -> Result<T, EvalFault> {
-        let cx = Context { view, services, budget: Budget::new() };
+        let cx = Context { view, services, budget: Budget::new(), memo: Memo::default() };
         let done = Eval::new(&cx).node(node).and_then(|value| {
             take(&value).map_err(|trouble| -> Stop { Box::new((trouble, node.at.clone())) })
         });
@@ -253,7 +254,7 @@ impl Expression {
 
     #[cfg(test)]
     pub(crate) fn work(&self, view: &View<'_>, services: &dyn Services) -> u64 {
-        let cx = Context { view, services, budget: Budget::new() };
+        let cx = Context { view, services, budget: Budget::new(), memo: Memo::default() };
         let _ = Eval::new(&cx).node(&self.root);
         cx.budget.spent()
     }

@@ -497,7 +497,9 @@ fn reads_what_is_left_and_what_was_spent_when_asked() {
 fn says_what_it_reads_and_whether_it_is_constant() {
     let reads = |text: &str| compile(text, HookKind::End).reads();
     assert_eq!(reads("request.model == \"x\""), Reads::NONE);
-    assert_eq!(reads("request.text == \"x\""), Reads::BODY);
+    assert_eq!(reads("request.text == \"x\""), Reads::BODY | Reads::TEXTS);
+    assert!(reads("size(request.messages) > 3").only_turns());
+    assert!(!reads("size(request.messages) > 3 && request.all_text != \"\"").only_turns());
     assert_eq!(reads("original.headers[\"a\"] == \"x\""), Reads::ORIGINAL | Reads::HEADERS);
     assert_eq!(reads("caller.team == \"x\" && now.getHours() > 3"), Reads::CALLER | Reads::NOW);
     assert_eq!(reads("reply.status == 200"), Reads::REPLY);

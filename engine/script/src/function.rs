@@ -445,7 +445,8 @@ fn tokens<'a>(cx: &Context<'a>, args: &[Value<'a>]) -> Answer<'a> {
     match args {
         [Value::Text(text)] => {
             cx.budget.scan(text.as_str().len(), 256)?;
-            Ok(Value::uint_as_int(cx.services.count_tokens(cx.view.request.model(), text.as_str())))
+            let count = || cx.services.count_tokens(cx.view.request.model(), text.as_str());
+            Ok(Value::uint_as_int(cx.memo.counted(text, count)))
         }
         _ => wrong("tokens", args),
     }

@@ -3,6 +3,7 @@
 //! One table per object is checker, reader and reference at once.
 
 use crate::budget::Budget;
+use crate::memo::Memo;
 use crate::reads::Reads;
 use crate::types::Type;
 use crate::value::{List, Map, Value};
@@ -22,6 +23,7 @@ pub(crate) struct Context<'a> {
     pub(crate) view: &'a View<'a>,
     pub(crate) services: &'a dyn Services,
     pub(crate) budget: Budget,
+    pub(crate) memo: Memo,
 }
 
 /// A kind of object.
@@ -140,13 +142,13 @@ objects! {
         query: Type::String, NONE, "The query; null if there is none." => Value::opt(r.query.as_ref(), |q| Value::str(q));
         size: Type::Int, NONE, "The bytes of the body as it came." => Value::uint_as_int(r.raw.len() as u64);
         headers: HEADERS, Reads::HEADERS, "Headers by name, in any case; credentials read as `…`." => Value::Map(Map::Headers(&r.headers));
-        messages: Type::List(&MESSAGE_TYPE), Reads::BODY, "The turns of a conversation, oldest first." => Value::List(List::Messages(r.messages()));
-        system: Type::String, Reads::BODY, "The words of all system and developer turns." => built(r.system(), cx);
-        text: Type::String, Reads::BODY, "The words of the last user turn; of other operations all inputs." => request_text(r, cx);
-        all_text: Type::String, Reads::BODY, "Every text of the request, one a line: turns, tool results, arguments, inputs; then every other string of the body: descriptions of tools, words of schemas, names, metadata, unknown fields." => built(r.all_text(), cx);
+        messages: Type::List(&MESSAGE_TYPE), Reads::BODY.and(Reads::TURNS), "The turns of a conversation, oldest first." => Value::List(List::Messages(r.messages()));
+        system: Type::String, Reads::BODY.and(Reads::TURNS), "The words of all system and developer turns." => built_of(r, "system", Request::system, cx);
+        text: Type::String, Reads::BODY.and(Reads::TEXTS), "The words of the last user turn; of other operations all inputs." => request_text(r, cx);
+        all_text: Type::String, Reads::BODY.and(Reads::TEXTS), "Every text of the request, one a line: turns, tool results, arguments, inputs; then every other string of the body: descriptions of tools, words of schemas, names, metadata, unknown fields." => built_of(r, "all_text", Request::all_text, cx);
         tools: Type::List(&TOOL_TYPE), Reads::BODY, "The tools offered." => Value::List(List::Tools(r.chat().map_or(&[], |chat| &chat.tools)));
         params: ANY_MAP, Reads::BODY, "The other top-level fields: `temperature`, `max_tokens` …" => Value::Map(Map::Params(&r.params));
-        tokens: Type::Int, Reads::BODY.and(Reads::TOKENS), "The tokens of the request, counted for its model." => Value::uint_as_int(cx.services.request_tokens(r));
+        tokens: Type::Int, Reads::BODY.and(Reads::TOKENS).and(Reads::TEXTS), "The tokens of the request, counted for its model." => Value::uint_as_int(cx.memo.tokens(r, || cx.services.request_tokens(r)));
     }
     /// One turn of a conversation.
     MESSAGE Message(m: &'a Message), cx = "message" {
@@ -345,6 +347,20 @@ fn built<'a>(text: String, cx: &Context<'a>) -> Value<'a> {
     Value::string(text)
 }
 
+/// The same of a request, put together once.
+fn built_of<'a>(
+    request: &Request,
+    name: &'static str,
+    build: impl FnOnce(&Request) -> String,
+    cx: &Context<'a>,
+) -> Value<'a> {
+    let (value, is_new) = cx.memo.text(request, name, build);
+    if let (Value::Text(text), true) = (&value, is_new) {
+        cx.budget.book((text.as_str().len() / 256) as u64 + request.messages().len() as u64);
+    }
+    value
+}
+
 fn parsed<'a>(json: &str, cx: &Context<'a>) -> Value<'a> {
     cx.budget.book((json.len() / 8) as u64);
     serde_json::from_str(json).map_or(Value::Null, Value::json_owned)
@@ -387,7 +403,7 @@ fn request_text<'a>(request: &'a Request, cx: &Context<'a>) -> Value<'a> {
         Body::Completion(body) if body.prompts.len() == 1 => {
             body.prompts.first().map_or(Value::str(""), |text| Value::str(text.as_str()))
         }
-        _ => built(request.text(), cx),
+        _ => built_of(request, "text", Request::text, cx),
     }
 }
 

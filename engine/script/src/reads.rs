@@ -33,11 +33,20 @@ impl Reads {
     pub const NOW: Reads = Reads(1 << 10);
     /// What is left of limits.
     pub const LIMITS: Reads = Reads(1 << 11);
+    /// The turns of a conversation and what belongs to it; other operations have none.
+    pub const TURNS: Reads = Reads(1 << 14);
+    /// The texts of any operation.
+    pub const TEXTS: Reads = Reads(1 << 15);
     /// Tokens spent as the provider tells them.
     pub const USAGE: Reads = Reads(1 << 12);
 
     /// What callers spent today.
     pub const SPENT: Reads = Reads(1 << 13);
+
+    /// Whether it reads the turns of conversations and no text of other operations, to which it is blind.
+    pub fn only_turns(self) -> bool {
+        self.meets(Self::TURNS) && !self.meets(Self::TEXTS)
+    }
 
     /// Whether all of `other` is read.
     pub fn contains(self, other: Reads) -> bool {

@@ -4,6 +4,7 @@ use crate::budget::{Budget, LONGEST_TEXT};
 use crate::check::{LOOPS, MACROS, signature};
 use crate::expression::{CelValue, own};
 use crate::function::FUNCTIONS;
+use crate::memo::Memo;
 use crate::object::{Context, OBJECTS, Object};
 use crate::parse::{DEPTH, LONGEST, NODES};
 use crate::reads::Reads;
@@ -150,7 +151,7 @@ impl Services for NoServices {
 pub(crate) fn owned_object(object: Object<'_>) -> CelValue {
     let request = Request::new("", Dialect::OpenAi, Operation::Chat, "");
     let view = View::new(&request, "", 0);
-    let cx = Context { view: &view, services: &NoServices, budget: Budget::new() };
+    let cx = Context { view: &view, services: &NoServices, budget: Budget::new(), memo: Memo::default() };
     let shown =
         object.def().fields.iter().filter(|f| !f.reads.meets(Reads::TOKENS | Reads::ATTEMPTS | Reads::SPENT));
     CelValue::Map(

@@ -34,7 +34,7 @@ pub struct Hooks {
 pub struct ScriptLimits {
     /// Operations of the script; a call of a built-in function is one.
     pub operations: u64,
-    /// Time by the clock.
+    /// Time by the clock that is handed in: where it serves, that of the processor, so that a busy machine fails nobody.
     pub wall: Duration,
 }
 
@@ -54,7 +54,7 @@ pub struct ScriptRun {
     pub caller: Option<Arc<Caller>>,
     /// What the call may use.
     pub limits: ScriptLimits,
-    /// Tells the time since any fixed moment, and never goes back.
+    /// Tells the time spent since any fixed moment, and never goes back.
     pub clock: Arc<dyn Fn() -> Duration + Send + Sync>,
 }
 
@@ -174,6 +174,8 @@ impl Script {
             (has("caller"), Reads::CALLER),
             (has("usage") || has("cost"), Reads::USAGE),
             (has("request"), Reads::BODY),
+            (has("messages") || has("system"), Reads::TURNS),
+            (has("text") || has("all_text"), Reads::TEXTS),
         ] {
             if yes {
                 reads |= read;

@@ -99,7 +99,14 @@ impl<'c> ScriptCheck<'c> {
         (kept, self.reads)
     }
 
-    fn report(&mut self, code: Code, position: Position, name: &str, message: String, help: Option<String>) {
+    pub(crate) fn report(
+        &mut self,
+        code: Code,
+        position: Position,
+        name: &str,
+        message: String,
+        help: Option<String>,
+    ) {
         let span = span_at(self.text, position, name.chars().count());
         let mut found = Diagnostic::new(code, message).at(span);
         found.help = help;
@@ -205,8 +212,20 @@ impl<'c> ScriptCheck<'c> {
             !shadowed
         });
         if !shadowed {
+            let mut copies = Vec::new();
+            alone.walk(&mut |path| {
+                if let Some(ASTNode::Stmt(Stmt::For(each, _))) = path.last()
+                    && let Expr::Dot(dot, ..) = &each.2.expr
+                    && is_variable(&dot.lhs, param)
+                    && let Expr::Property(property, _) = &dot.rhs
+                {
+                    copies.push((each.0.name.to_string(), property.2.to_string()));
+                }
+                true
+            });
             alone.walk(&mut |path| {
                 self.member(path, param, handle);
+                self.types(path, param, handle, &copies);
                 true
             });
         }
@@ -311,7 +330,7 @@ enum Wanted {
     Call(usize),
 }
 
-fn is_variable(expr: &Expr, name: &str) -> bool {
+pub(crate) fn is_variable(expr: &Expr, name: &str) -> bool {
     matches!(expr, Expr::Variable(variable, ..) if variable.1.as_str() == name)
 }
 

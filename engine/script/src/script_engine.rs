@@ -1,12 +1,13 @@
 //! The engines that scripts run in: one for each verb, made once, without files, network, clock or `eval`, with sizes bounded.
 
 use crate::script_handle::{Fallible, register};
+use memchr::memmem;
 use rhai::module_resolvers::DummyModuleResolver;
 use rhai::packages::{
     BasicArrayPackage, BasicMapPackage, BasicMathPackage, CorePackage, LogicPackage, MoreStringPackage,
     Package,
 };
-use rhai::{Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
+use rhai::{Array, Dynamic, Engine, EvalAltResult, ImmutableString, OptimizationLevel, Position};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, LazyLock};
@@ -23,13 +24,14 @@ const DEEPEST_CALL: usize = 32;
 const DEEPEST_EXPR: usize = 64;
 /// Bytes of output kept of one call.
 const MOST_PRINTED: usize = 16 << 10;
-/// Operations between two looks at the clock.
+/// Operations between two looks at the clock: a script of a few lines is over before a busy machine can be taken for an endless loop.
 const LOOK: u64 = 64;
 
 /// The call that runs on this thread.
 struct Running {
     clock: Clock,
     until: Duration,
+    /// Operations left. The engine's own count begins anew in a closure that a function calls.
     operations: u64,
     prints: Vec<String>,
     printed: usize,
@@ -62,14 +64,15 @@ pub(crate) fn limited<T>(
     (out, prints)
 }
 
-fn progress(count: u64) -> Option<Dynamic> {
+fn progress(_: u64) -> Option<Dynamic> {
     RUNNING.with(|cell| {
-        let running = cell.borrow();
-        let running = running.as_ref()?;
-        if count > running.operations {
+        let mut cell = cell.borrow_mut();
+        let running = cell.as_mut()?;
+        let Some(left) = running.operations.checked_sub(1) else {
             return Some(Dynamic::from(Stopped::Operations));
-        }
-        let late = count.is_multiple_of(LOOK) && (running.clock)() > running.until;
+        };
+        running.operations = left;
+        let late = left.is_multiple_of(LOOK) && (running.clock)() > running.until;
         late.then(|| Dynamic::from(Stopped::Time))
     })
 }
@@ -142,6 +145,7 @@ fn build(verb: Verb) -> Engine {
         .set_max_map_size(MOST_ITEMS)
         .set_max_variables(256)
         .set_max_functions(64)
+        .set_fail_on_invalid_map_property(true)
         .set_max_modules(0)
         .set_max_strings_interned(64)
         .disable_symbol("eval")
@@ -154,6 +158,7 @@ fn build(verb: Verb) -> Engine {
     engine.register_fn("sleep", |_: i64| -> Fallible<()> { forbidden("sleep") });
     engine.register_fn("sleep", |_: f64| -> Fallible<()> { forbidden("sleep") });
     bounded_replace(&mut engine);
+    bounded_split(&mut engine);
     register(&mut engine, verb);
     engine
 }
@@ -162,13 +167,50 @@ fn forbidden<T>(name: &str) -> Fallible<T> {
     Err(Box::new(EvalAltResult::ErrorRuntime(format!("`{name}` is not for policies").into(), Position::NONE)))
 }
 
+/// The places that one `replace` may change: about a millisecond.
+const MOST_REPLACED: usize = 20_000;
+
+/// Rhai looks at the size of an array after it is made; those that take a text apart are replaced by ones that stop before.
+fn bounded_split(engine: &mut Engine) {
+    fn taken<'t>(parts: impl Iterator<Item = &'t str>) -> Fallible<Array> {
+        let mut out = Array::new();
+        for part in parts {
+            if out.len() == MOST_ITEMS {
+                let what = "Size of array".to_owned();
+                return Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)));
+            }
+            out.push(part.into());
+        }
+        Ok(out)
+    }
+    engine.register_fn("split", |text: &str| taken(text.split_whitespace()));
+    engine.register_fn("split", |text: &str, by: &str| taken(text.split(by)));
+    engine.register_fn("split", |text: &str, by: char| taken(text.split(by)));
+    engine.register_fn("split_rev", |text: &str, by: &str| taken(text.rsplit(by)));
+    engine.register_fn("split_rev", |text: &str, by: char| taken(text.rsplit(by)));
+    engine.register_fn("to_chars", |text: &str| -> Fallible<Array> {
+        if text.chars().count() > MOST_ITEMS {
+            let what = "Size of array".to_owned();
+            return Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)));
+        }
+        Ok(text.chars().map(Dynamic::from).collect())
+    });
+}
+
 /// Rhai looks at the size of a text after it is made; `replace` could make any size first, so it is replaced by one that
 /// counts before.
 fn bounded_replace(engine: &mut Engine) {
     fn replace(text: &mut ImmutableString, from: &str, to: &str) -> Fallible<()> {
-        let found = if from.is_empty() { text.chars().count() + 1 } else { text.matches(from).count() };
+        let found = match from.is_empty() {
+            true => text.chars().count() + 1,
+            false => memmem::find_iter(text.as_bytes(), from).count(),
+        };
         if text.len().saturating_add(found.saturating_mul(to.len())) > LONGEST_TEXT {
             let what = "Length of string".to_owned();
+            return Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)));
+        }
+        if found > MOST_REPLACED {
+            let what = format!("Number of places where {from:?} is replaced");
             return Err(Box::new(EvalAltResult::ErrorDataTooLarge(what, Position::NONE)));
         }
         if found > 0 {

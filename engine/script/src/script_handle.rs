@@ -304,6 +304,10 @@ fn request(engine: &mut Engine, verb: Verb) {
     });
     engine.register_set("text", |handle: &mut RequestHandle, text: &str| -> Fallible<()> {
         let mut held = handle.lock();
+        // Methods that could change a text set it again, changed or not.
+        if held.thing.text() == text {
+            return Ok(());
+        }
         let mut places = Vec::new();
         let last = held.thing.messages().iter().rposition(|message| message.role == Role::User);
         let is_chat = held.thing.chat().is_some();
@@ -378,7 +382,8 @@ fn reply(engine: &mut Engine, verb: Verb) {
         .collect::<Array>());
     if Needs::Edit.met_by(verb) {
         engine.register_set("text", |handle: &mut ReplyHandle, text: &str| -> Fallible<()> {
-            if handle.lock().edit().reply.set_text(text) {
+            let mut held = handle.lock();
+            if held.thing.reply.text() == text || held.edit().reply.set_text(text) {
                 Ok(())
             } else {
                 refuse("the reply has no text to replace")
@@ -400,7 +405,9 @@ fn event(engine: &mut Engine, verb: Verb) {
             if held.thing.block.is_none() {
                 return refuse("the event has no text to replace");
             }
-            held.edit().text = text.to_owned();
+            if held.thing.text != text {
+                held.edit().text = text.to_owned();
+            }
             Ok(())
         });
     }

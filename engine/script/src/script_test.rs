@@ -99,7 +99,7 @@ fn a_guard_denies_and_ends_there() {
         assert_eq!(r.model(), "fast");
     }
     let mut r = request();
-    let fault = on_request("r.deny(200, \"ok?\")", Verb::Guard, &mut r).unwrap_err();
+    let fault = on_request("let s = 200; r.deny(s, \"ok?\")", Verb::Guard, &mut r).unwrap_err();
     assert_eq!(fault.message, "Runtime error: the status of a denial is from 400 to 599");
 }
 
@@ -127,12 +127,64 @@ fn what_has_no_end_costs_its_own_request_a_fault() {
         (huge, "Length of string"),
         (r#"let s = "a"; s.pad(900000, 'a'); let t = s; t.replace("a", s);"#, "Length of string"),
         ("let m = #{}; let i = 0; loop { m[`${i}`] = i; i += 1; }", "the script made too many operations"),
+        (
+            "let a = []; a.pad(9000, 1); a.map(|x| { let c = []; c.pad(9000, 1); c.map(|y| 1).len() });",
+            "the script made too many operations",
+        ),
+        (r#"let s = "a"; s.pad(900000, 'a'); s.to_chars();"#, "Size of array"),
+        (r#"let s = "a "; s.pad(900000, 'a'); s.split("a");"#, "Size of array"),
+        (r#"let s = "a"; s.pad(100000, 'a'); s.replace("aa", "bb");"#, "Number of places"),
         ("f(1)", "the script's functions call each other too deeply"),
     ];
     for (text, want) in cases {
         let script = compile(&format!("fn f(n) {{ f(n + 1) }} fn request(r) {{ {text} }}"), Verb::Transform);
         let fault = script.request(&mut request(), &run()).unwrap_err();
         assert!(fault.costly && fault.message.starts_with(want), "{text}: {fault:?}");
+    }
+}
+
+#[test]
+fn a_member_that_a_map_has_not_is_a_fault_and_a_text_set_again_is_no_edit() {
+    for text in [
+        "let p = r.params; if p.blok == true { r.system(\"x\"); }",
+        "let c = r.caller; if c.teem == \"x\" {}",
+    ] {
+        let fault = on_request(text, Verb::Transform, &mut request()).unwrap_err();
+        assert!(fault.message.contains("blok") || fault.message.contains("teem"), "{}", fault.message);
+    }
+    let mut r = request();
+    let outcome =
+        on_request("r.text.trim(); let parts = r.text.split(\" \");", Verb::Transform, &mut r).unwrap();
+    assert!(!outcome.edited && !r.is_edited());
+}
+
+#[test]
+fn what_cannot_work_is_told_before_it_runs() {
+    for (text, want) in [
+        ("r.text = 5", "`text` takes text, not a number"),
+        ("r.model = true", "`model` takes text, not true or false"),
+        ("r.system(42)", "`system` takes text for `text`, not a number"),
+        ("r.deny(700, \"x\")", "the status of a denial is from 400 to 599, not 700"),
+        ("if r.text { r.deny(\"x\"); }", "`text` is text and no condition"),
+        ("if r.stream == \"yes\" { r.deny(\"x\"); }", "`stream` is true or false and never text"),
+        ("if 3 == r.text { r.deny(\"x\"); }", "`text` is text and never a number"),
+        ("if r.caller.teem == \"evil\" { r.deny(\"x\"); }", "`caller` has no `teem`"),
+        ("r.messages[0].text = \"x\"", "what `messages` gives is a copy"),
+        ("r.caller.team = \"x\"", "what `caller` gives is a copy"),
+        ("for m in r.messages { m.text = \"x\"; }", "what `messages` gives is a copy"),
+    ] {
+        let script = format!("fn request(r) {{ {text} }}");
+        let found = Script::compile(&embedded(&script), Verb::Guard).map(|_| ()).unwrap_err();
+        let messages: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
+        assert!(messages.iter().any(|message| message.starts_with(want)), "{text}: {messages:?}");
+    }
+    for text in [
+        "if r.stream == true && r.caller != () { r.text = r.text + \"!\"; }",
+        "if r.caller.tags.len() > 0 || r.caller.team == \"x\" { r.deny(451, \"no\"); }",
+        "for m in r.messages { let t = m.text; t += \"x\"; }",
+        "r.set_param(\"n\", 2); let m = r.messages; m[0].text = \"mine\";",
+    ] {
+        compile(&format!("fn request(r) {{ {text} }}"), Verb::Guard);
     }
 }
 

@@ -244,8 +244,10 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Built-ins whose work is to be a path: shown by the paths themselves.
-pub(crate) const ELSEWHERE: &[&str] = &["route: requested", "route: weighted", "route: fallback"];
+/// Built-ins whose work is to be a path, shown by the paths themselves; and `guard: secrets`, whose hooks are those of
+/// `guard: regex`: only what it finds differs.
+pub(crate) const ELSEWHERE: &[&str] =
+    &["route: requested", "route: weighted", "route: fallback", "guard: secrets"];
 
 impl Row {
     pub(crate) fn wants_key(&self) -> bool {

@@ -198,7 +198,9 @@ impl Run {
             Blame::Request => target.breaker.succeeded(&self.x.plan.breaker, now),
             Blame::Nobody => {}
         }
-        if let Some(retry_after) = retry_after {
+        // A request that is wrong for this target says nothing of the next one.
+        if let Some(retry_after) = retry_after.filter(|_| blame != Blame::Request && cause != Cause::NotFound)
+        {
             target.breaker.cool(retry_after.min(LONGEST_COOL_DOWN), now);
         }
         if let Some(attempt) = self.x.trace.attempts.last_mut() {

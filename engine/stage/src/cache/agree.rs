@@ -5,6 +5,7 @@
 
 use super::words::{ASKS, DATES, DIRECTIONS, NEGATIONS, NUMBER_WORDS, OPPOSITES, UNITS};
 use ahash::AHashSet;
+use std::borrow::Cow;
 
 /// In what two questions differ that the meaning of their words does not show; `None` if in nothing found.
 pub(crate) fn disagreement(one: &str, other: &str) -> Option<&'static str> {
@@ -165,9 +166,9 @@ impl Features {
                 self.numbers.push(lower);
                 continue;
             }
-            if let Some((_, value)) = NUMBER_WORDS.iter().find(|(name, _)| *name == word) {
+            if let Some(value) = number_word(&word) {
                 let next = tokens.get(n + 1).map(|next| bare(next)).unwrap_or_default();
-                self.numbers.push(number(value, &next));
+                self.numbers.push(number(&value, &next));
             }
             let negates = NEGATIONS.contains(&word.replace('\'', "").as_str()) || word.ends_with("n't");
             self.negations += usize::from(negates);
@@ -183,6 +184,15 @@ impl Features {
             self.words.push(word);
         }
     }
+}
+
+/// What a number in words is in digits: `five`, `twenty-five`.
+fn number_word(word: &str) -> Option<Cow<'static, str>> {
+    let digits = |word: &str| NUMBER_WORDS.iter().find(|(name, _)| *name == word).map(|(_, digits)| *digits);
+    let Some((tens, ones)) = word.split_once('-') else { return digits(word).map(Cow::Borrowed) };
+    let ones = if ones == "one" { "1" } else { digits(ones)? };
+    let sum = digits(tens)?.parse::<u64>().ok()?.checked_add(ones.parse().ok()?)?;
+    Some(Cow::Owned(sum.to_string()))
 }
 
 /// A word in lower case without its punctuation, its typographic apostrophe plain and its `'s` gone.

@@ -6,6 +6,7 @@ use super::reading::{Reading, in_string};
 use super::rules::Rules;
 use super::settings::Then;
 use super::table::{Table, shaped};
+use super::words::is_no_name;
 use bytestring::ByteString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -106,6 +107,9 @@ impl Guard {
                 _ => continue,
             };
             if self.kinds.has(kind) {
+                if kind == Kind::Person && text.get(tag.start..tag.end).is_some_and(is_no_name) {
+                    continue;
+                }
                 finds.push(Find::new(kind, tag.start, tag.end, tag.score));
             }
         }

@@ -15,6 +15,7 @@ mod rules;
 mod settings;
 mod stream;
 mod table;
+mod words;
 
 pub(crate) use settings::Settings;
 pub(crate) use table::shaped as placeholders;
