@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use std::process::Command;
-use weir_conformance::harness::{Gateway, Provider, Set, chat, entry, weir_binary};
+use weir_conformance::harness::{Gateway, Provider, Set, chat, entry, eventually, weir_binary};
 
 const QUICKSTART: &str = include_str!("../../../examples/quickstart/policy.yaml");
 
@@ -13,7 +13,10 @@ fn quickstart(variables: &[(&str, &str)]) -> Gateway {
 #[test]
 fn the_quickstart_greets_with_lines_that_work_when_pasted() {
     let gateway = quickstart(&[]);
-    let greeting = gateway.out();
+    let greeting = eventually("the greeting", || {
+        let out = gateway.out();
+        out.contains("/v1/models").then_some(out)
+    });
     for said in ["weir serves revision ", &gateway.edge.to_string(), &gateway.admin.to_string()] {
         assert!(greeting.contains(said), "{said:?} is missing:\n{greeting}");
     }
@@ -79,7 +82,7 @@ fn a_save_that_needs_a_model_that_is_not_here_changes_nothing() {
         "policy.yaml",
         &QUICKSTART.replace("127.0.0.1:8080", "{EDGE}").replace("cache: exact", "cache: semantic"),
     );
-    let error = weir_conformance::harness::eventually("the refusal", || {
+    let error = eventually("the refusal", || {
         let shown = gateway.admin("/revision").json();
         shown["last_error"].is_object().then_some(shown)
     });

@@ -89,6 +89,10 @@ impl Flow {
                 }
             },
         };
+        if piece.is_none() {
+            // A stream must not be asked again behind its end, and what waits for the rest of the body asks.
+            self.body = stream::empty().boxed();
+        }
         match piece {
             Some(Ok(chunk)) => {
                 let mut events = Vec::new();
