@@ -5,11 +5,10 @@ The provider speaks OpenAI's dialect, so every call is carried over and back.
 
 import asyncio
 import os
-import sys
-import traceback
 
 import anthropic
 import pydantic
+from checks import check, run
 
 URL, KEY = os.environ["WEIR_URL"], os.environ["WEIR_KEY"]
 client = anthropic.Anthropic(base_url=URL, api_key=KEY, max_retries=0, timeout=20)
@@ -24,12 +23,6 @@ TOOLS = [
         },
     }
 ]
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 def asked(text, **more):
@@ -249,20 +242,4 @@ def works_without_waiting():
     assert asyncio.run(ask()) == ("echo: first", "echo: second")
 
 
-def main():
-    print(f"anthropic for Python {anthropic.__version__}")
-    failed = 0
-    for function in checks:
-        try:
-            function()
-            print(f"  PASS  {function.__name__.replace('_', ' ')}")
-        except Exception:
-            failed += 1
-            print(f"  FAIL  {function.__name__.replace('_', ' ')}")
-            print("        " + traceback.format_exc().rstrip().replace("\n", "\n        "))
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+run(f"anthropic for Python {anthropic.__version__}")

@@ -6,8 +6,6 @@ The provider `echo` speaks OpenAI's dialect, so each call here is carried into i
 
 import json
 import os
-import sys
-import traceback
 
 URL, KEY = os.environ["WEIR_URL"], os.environ["WEIR_KEY"]
 TLS_URL, CA = os.environ["WEIR_TLS_URL"], os.environ["WEIR_CA"]
@@ -18,6 +16,7 @@ os.environ["AWS_EC2_METADATA_DISABLED"] = "true"
 import boto3  # noqa: E402
 from botocore.config import Config  # noqa: E402
 from botocore.exceptions import ClientError, EventStreamError  # noqa: E402
+from checks import check, run  # noqa: E402
 
 
 ONCE = Config(retries={"total_max_attempts": 1}, read_timeout=20, connect_timeout=20)
@@ -53,12 +52,6 @@ TOOLS = {
     ],
     "toolChoice": {"any": {}},
 }
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 def said(content, model="fast", **more):
@@ -273,20 +266,4 @@ def raises_when_a_stream_is_cut():
     assert seen and not any("messageStop" in event for event in seen), seen
 
 
-def main():
-    print(f"boto3 for Python {boto3.__version__}")
-    failed = 0
-    for function in checks:
-        try:
-            function()
-            print(f"  PASS  {function.__name__.replace('_', ' ')}")
-        except Exception:
-            failed += 1
-            print(f"  FAIL  {function.__name__.replace('_', ' ')}")
-            print("        " + traceback.format_exc().rstrip().replace("\n", "\n        "))
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+run(f"boto3 for Python {boto3.__version__}")

@@ -7,12 +7,11 @@ The provider `echo` speaks OpenAI's dialect, so each call here is carried into i
 import asyncio
 import json
 import os
-import sys
-import traceback
 from importlib.metadata import version
 
 import cohere
 from cohere.core.api_error import ApiError
+from checks import check, run
 
 URL, KEY = os.environ["WEIR_URL"], os.environ["WEIR_KEY"]
 ONCE = {"max_retries": 0}
@@ -31,12 +30,6 @@ TOOLS = [
         },
     }
 ]
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 def said(content, model="fast", **more):
@@ -211,20 +204,4 @@ def works_without_waiting():
     assert asyncio.run(both()) == ("echo: first of cohere", "echo: second of cohere")
 
 
-def main():
-    print(f"cohere for Python {version('cohere')}")
-    failed = 0
-    for function in checks:
-        try:
-            function()
-            print(f"  PASS  {function.__name__.replace('_', ' ')}")
-        except Exception:
-            failed += 1
-            print(f"  FAIL  {function.__name__.replace('_', ' ')}")
-            print("        " + traceback.format_exc().rstrip().replace("\n", "\n        "))
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+run(f"cohere for Python {version('cohere')}")

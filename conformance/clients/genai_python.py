@@ -6,14 +6,13 @@ The provider `echo` speaks OpenAI's dialect, so each call here is carried into i
 import asyncio
 import json
 import os
-import sys
-import traceback
 import urllib.error
 import urllib.request
 
 from google import genai
 from google.genai import errors, types
 from pydantic import BaseModel
+from checks import check, run
 
 URL, KEY = os.environ["WEIR_URL"], os.environ["WEIR_KEY"]
 
@@ -38,12 +37,6 @@ CALLS = types.GenerateContentConfig(
     tool_config=types.ToolConfig(function_calling_config=types.FunctionCallingConfig(mode="ANY")),
     automatic_function_calling=types.AutomaticFunctionCallingConfig(disable=True),
 )
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 def ask(contents, model="fast", config=None, client=client):
@@ -303,20 +296,4 @@ def works_without_waiting():
     assert asyncio.run(both()) == ("echo: first of gemini", "echo: second of gemini")
 
 
-def main():
-    print(f"google-genai for Python {genai.__version__}")
-    failed = 0
-    for function in checks:
-        try:
-            function()
-            print(f"  PASS  {function.__name__.replace('_', ' ')}")
-        except Exception:
-            failed += 1
-            print(f"  FAIL  {function.__name__.replace('_', ' ')}")
-            print("        " + traceback.format_exc().rstrip().replace("\n", "\n        "))
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+run(f"google-genai for Python {genai.__version__}")

@@ -4,11 +4,10 @@ import asyncio
 import base64
 import json
 import os
-import sys
-import traceback
 
 import openai
 import pydantic
+from checks import check, run
 
 URL, KEY = os.environ["WEIR_URL"] + "/v1", os.environ["WEIR_KEY"]
 client = openai.OpenAI(base_url=URL, api_key=KEY, max_retries=0, timeout=20)
@@ -26,12 +25,6 @@ TOOLS = [
         },
     }
 ]
-checks = []
-
-
-def check(function):
-    checks.append(function)
-    return function
 
 
 def user(text):
@@ -341,20 +334,4 @@ def works_without_waiting():
     assert asyncio.run(ask()) == ("echo: first", "echo: second")
 
 
-def main():
-    print(f"openai for Python {openai.__version__}")
-    failed = 0
-    for function in checks:
-        try:
-            function()
-            print(f"  PASS  {function.__name__.replace('_', ' ')}")
-        except Exception:
-            failed += 1
-            print(f"  FAIL  {function.__name__.replace('_', ' ')}")
-            print("        " + traceback.format_exc().rstrip().replace("\n", "\n        "))
-    print(f"{len(checks) - failed} passed, {failed} failed")
-    return 1 if failed else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+run(f"openai for Python {openai.__version__}")

@@ -89,3 +89,22 @@ fn a_save_that_needs_a_model_that_is_not_here_changes_nothing() {
     assert_eq!(error["revision"], before);
     assert!(error["last_error"]["diagnostics"].as_str().unwrap().contains("missing-model"), "{error}");
 }
+
+#[test]
+fn the_readmes_policy_passes_the_readmes_test() {
+    if !crate::has_models() {
+        return;
+    }
+    let blocks: Vec<&str> = include_str!("../../../README.md")
+        .split("```yaml\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .collect();
+    let [policy, cases] = blocks.as_slice() else { panic!("a policy and its test: {blocks:?}") };
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policy.yaml"), policy).unwrap();
+    std::fs::write(folder.path().join("policy.test.yaml"), cases).unwrap();
+    let out = Command::new(weir_binary()).args(["test", "."]).current_dir(folder.path()).output().unwrap();
+    let said = String::from_utf8_lossy(&out.stdout);
+    assert!(out.status.success() && said.contains("1 passed, 0 failed"), "{said}");
+}

@@ -83,6 +83,7 @@ impl Stage for CelGuard {
             streaming: if reads_reply { Streaming::Whole } else { Streaming::None },
             judges_request: !reads_reply,
             reads_reply,
+            requires_caller: !reads_reply && !self.expression.may_hold_without_caller(),
             reads_operations: needs.has(Needs::BODY).then(|| judged(reads)),
             ..Declares::default()
         }

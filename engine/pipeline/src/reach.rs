@@ -171,7 +171,7 @@ pub(crate) fn check(
     framed: usize,
     found: &mut Diagnostics,
 ) {
-    open_relay(pipeline, steps, found);
+    open_relay(pipeline, when, steps, found);
     let tried = decls.iter().zip(steps).flat_map(|(decl, step)| decl.attempt.iter().zip(&step.attempt));
     let all = decls.iter().copied().zip(steps).chain(tried);
     for (decl, step) in all.clone() {
@@ -210,15 +210,16 @@ fn is_unconditional(step: &Step) -> bool {
         && step.on_error == crate::OnError::Refuse
 }
 
-fn open_relay(pipeline: &PipelineDecl, steps: &[Step], found: &mut Diagnostics) {
-    let guarded = steps.iter().any(|step| step.declares.requires_caller && is_unconditional(step));
+fn open_relay(pipeline: &PipelineDecl, when: Option<&Expression>, steps: &[Step], found: &mut Diagnostics) {
+    let guarded = when.is_some_and(|when| !when.may_hold_without_caller())
+        || steps.iter().any(|step| step.declares.requires_caller && is_unconditional(step));
     if !guarded && !pipeline.anonymous {
         let message = format!("anyone can reach a provider through the pipeline `{}`", *pipeline.name);
         found.push(
             Diagnostic::new(Code::OpenRelay, message)
                 .at(pipeline.name.span)
                 .cause("no stage that always runs asks who calls")
-                .help("add `- guard: key` to it or to a frame, or say `anonymous: true` if everyone may"),
+                .help("add `- guard: key` to it or to a frame, say `caller != null` in its `when`, or `anonymous: true` if everyone may"),
         );
     }
 }

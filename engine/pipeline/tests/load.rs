@@ -196,3 +196,15 @@ fn what_is_right_says_nothing() {
         assert_eq!(said(&sections), "no problems\n", "{sections}");
     }
 }
+
+#[test]
+fn what_takes_only_known_callers_is_no_relay() {
+    for pipeline in [
+        "    when: caller != null\n    stages: []\n",
+        "    stages: [ { guard: known, cel: 'caller != null && caller.team == \"x\"' } ]\n",
+    ] {
+        assert_eq!(said(&format!("pipelines:\n  - pipeline: p\n{pipeline}")), "no problems\n", "{pipeline}");
+    }
+    let shadowed = "pipelines:\n  - pipeline: p\n    stages:\n      - guard: known\n        mode: shadow\n        cel: caller != null\n";
+    assert!(said(shadowed).contains("open-relay"), "a shadow keeps nobody out");
+}

@@ -30,35 +30,49 @@ impl Truth {
     }
 }
 
+/// What is taken as given of a request.
+#[derive(Clone, Copy)]
+struct Given {
+    operation: Option<Operation>,
+    /// Whether `caller` is null; else nothing is known of it.
+    anonymous: bool,
+}
+
 impl Expression {
     /// Whether it may hold for a request of this operation. What depends on more than the operation may.
     pub fn may_hold_for(&self, operation: Operation) -> bool {
-        truth(self.root(), operation) != Truth::Fails
+        truth(self.root(), Given { operation: Some(operation), anonymous: false }) != Truth::Fails
+    }
+
+    /// Whether it may hold for a request of a caller whom nobody knows. What depends on more than that may.
+    pub fn may_hold_without_caller(&self) -> bool {
+        truth(self.root(), Given { operation: None, anonymous: true }) != Truth::Fails
     }
 }
 
-fn truth(node: &Node, operation: Operation) -> Truth {
+fn truth(node: &Node, given: Given) -> Truth {
     match &node.kind {
         Kind::Const(Value::Bool(value)) => (*value).into(),
-        Kind::Not(inner) => truth(inner, operation).not(),
-        Kind::And(parts) => all(parts.iter().map(|part| truth(part, operation)), Truth::Holds),
-        Kind::Or(parts) => all(parts.iter().map(|part| truth(part, operation)), Truth::Fails),
-        Kind::If(condition, then, other) => match truth(condition, operation) {
-            Truth::Holds => truth(then, operation),
-            Truth::Fails => truth(other, operation),
+        Kind::Not(inner) => truth(inner, given).not(),
+        Kind::And(parts) => all(parts.iter().map(|part| truth(part, given)), Truth::Holds),
+        Kind::Or(parts) => all(parts.iter().map(|part| truth(part, given)), Truth::Fails),
+        Kind::If(condition, then, other) => match truth(condition, given) {
+            Truth::Holds => truth(then, given),
+            Truth::Fails => truth(other, given),
             Truth::Open => {
-                let (then, other) = (truth(then, operation), truth(other, operation));
+                let (then, other) = (truth(then, given), truth(other, given));
                 if then == other { then } else { Truth::Open }
             }
         },
-        Kind::Binary(Operator::Equal, a, b) => equal(a, b, operation),
-        Kind::Binary(Operator::NotEqual, a, b) => equal(a, b, operation).not(),
-        Kind::Binary(Operator::In, a, b) if is_operation(a) => match &b.kind {
-            Kind::Const(Value::List(List::Values(items))) => {
+        Kind::Binary(Operator::Equal, a, b) => equal(a, b, given),
+        Kind::Binary(Operator::NotEqual, a, b) => equal(a, b, given).not(),
+        Kind::IsNull(inner, wanted) if given.anonymous && is_caller(inner) => (*wanted).into(),
+        Kind::Binary(Operator::In, a, b) if is_operation(a) => match (&b.kind, given.operation) {
+            (Kind::Const(Value::List(List::Values(items))), Some(operation)) => {
                 let named = |item: &Value<'_>| item.as_str() == Some(operation.name());
                 items.iter().any(named).into()
             }
-            Kind::List(items) => all(items.iter().map(|item| equal(a, item, operation)), Truth::Fails),
+            (Kind::List(items), _) => all(items.iter().map(|item| equal(a, item, given)), Truth::Fails),
             _ => Truth::Open,
         },
         _ => Truth::Open,
@@ -79,12 +93,17 @@ fn all(parts: impl Iterator<Item = Truth>, unit: Truth) -> Truth {
     known
 }
 
-fn equal(a: &Node, b: &Node, operation: Operation) -> Truth {
+fn equal(a: &Node, b: &Node, given: Given) -> Truth {
+    let is = |text: &str| given.operation.map_or(Truth::Open, |operation| (text == operation.name()).into());
     match (&a.kind, &b.kind) {
-        (_, Kind::Const(Value::Text(text))) if is_operation(a) => (text.as_str() == operation.name()).into(),
-        (Kind::Const(Value::Text(text)), _) if is_operation(b) => (text.as_str() == operation.name()).into(),
+        (_, Kind::Const(Value::Text(text))) if is_operation(a) => is(text.as_str()),
+        (Kind::Const(Value::Text(text)), _) if is_operation(b) => is(text.as_str()),
         _ => Truth::Open,
     }
+}
+
+fn is_caller(node: &Node) -> bool {
+    matches!(&node.kind, Kind::Root(root) if root.name == "caller")
 }
 
 fn is_operation(node: &Node) -> bool {
@@ -121,6 +140,23 @@ mod tests {
                 "{}",
                 text.text
             );
+        }
+    }
+
+    #[test]
+    fn tells_what_only_known_callers_pass() {
+        for (text, anyone) in [
+            ("caller != null", false),
+            ("caller != null && caller.team == \"x\"", false),
+            ("!(caller == null) && request.stream", false),
+            ("caller == null || request.stream", true),
+            ("caller != null || request.stream", true),
+            ("request.operation == \"chat\"", true),
+        ] {
+            let text = Embedded::whole(text, SourceId(0));
+            let expression =
+                Expression::compile(&text, HookKind::Match, Expect::Bool, &ParamTypes::none()).unwrap();
+            assert_eq!(expression.may_hold_without_caller(), anyone, "{}", text.text);
         }
     }
 }
