@@ -23,6 +23,10 @@ fn the_quickstart_greets_with_lines_that_work_when_pasted() {
     let lines = greeting.split_once("Try:\n").unwrap().1.replace("\\\n", " ");
     let lines: Vec<&str> = lines.lines().map(str::trim).filter(|line| line.starts_with("curl ")).collect();
     assert_eq!(lines.len(), 3, "{greeting}");
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: there is no curl to paste to");
+        return;
+    }
     for (line, wants) in lines.iter().zip(["bob@example.com", "data: [DONE]", "\"object\":\"list\""]) {
         let out = Command::new("bash").args(["-c", line]).env_remove("WEIR_KEY").output().unwrap();
         let said = String::from_utf8_lossy(&out.stdout);
