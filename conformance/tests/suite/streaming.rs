@@ -213,3 +213,25 @@ fn an_upstream_that_says_nothing_times_out() {
         eventually("the end of the attempt", || provider.seen().calls[0].gone_at);
     }
 }
+
+/// In Gemini's dialect no event says that a stream ends, so the end of the body does; it may come with the last event or behind it.
+#[test]
+fn a_stream_that_only_its_body_ends_leaves_the_connection_good() {
+    let provider = Provider::start();
+    let policy = METERED.replace("dialect: openai", "dialect: gemini").replace("/lab/v1", "/lab/v1beta");
+    let gateway = Gateway::start(Set::of(Some(provider.address), &policy));
+    let last = r#"data: {"candidates":[{"content":{"role":"model","parts":[{"text":"bye"}]},"finishReason":"STOP"}]}"#;
+    let last = Act::Data(format!("{last}\n\n"));
+    let mut wire = gateway.wire();
+    for n in 0..30 {
+        let end = if n % 2 == 0 { vec![Act::End] } else { vec![Act::Wait(20), Act::End] };
+        provider.answers(vec![Reaction::Acts([vec![head(), last.clone()], end].concat())]);
+        let body = chat("fast", "hi", true).to_string();
+        let headers = [("content-type", "application/json")];
+        let bytes = request("POST", "/v1/chat/completions", &headers, body.as_bytes());
+        let reply = wire.exchange(&bytes).unwrap_or_else(|error| panic!("{n}: {error}"));
+        assert_eq!((reply.status(), reply.streamed().as_str()), (200, "bye"), "{n}: {}", reply.text());
+        assert_eq!(reply.events().last().map(String::as_str), Some("[DONE]"), "{n}");
+    }
+    assert!(!gateway.log().contains("panicked"), "{}", gateway.log());
+}
