@@ -1,5 +1,6 @@
 //! How an answer is wanted, in no dialect: what the top-level fields of a request mean.
 
+use crate::carry::Loss;
 use bytestring::ByteString;
 
 /// The wishes of a request. A client's dialect reads them from its fields ([`crate::wire::Wire::settings`]), a provider's
@@ -44,6 +45,35 @@ pub(crate) struct Settings {
     pub(crate) input_type: Option<ByteString>,
     /// Fields that have no name here, by their names in OpenAI's API or else the dialect's own; and whether they matter.
     pub(crate) others: Vec<(&'static str, bool)>,
+}
+
+impl Settings {
+    /// Leaves out what has no name here.
+    pub(crate) fn lose_others(&self, loss: &mut Loss) {
+        for (name, matters) in &self.others {
+            if *matters { loss.matters(name) } else { loss.hint(name) }
+        }
+    }
+
+    /// Leaves out several answers, their probabilities and what bends the choice of tokens, for dialects without these.
+    pub(crate) fn lose_sampling(&self, loss: &mut Loss) {
+        if self.choices.is_some_and(|n| n > 1) {
+            loss.matters("n");
+        }
+        if self.logprobs.is_some() {
+            loss.matters("logprobs");
+        }
+        if self.seed.is_some() {
+            loss.hint("seed");
+        }
+        let penalties =
+            [("presence_penalty", &self.presence_penalty), ("frequency_penalty", &self.frequency_penalty)];
+        for (name, penalty) in penalties {
+            if penalty.as_deref().is_some_and(|spelt| spelt.parse() != Ok(0.0)) {
+                loss.hint(name);
+            }
+        }
+    }
 }
 
 /// Which tools to call.

@@ -108,6 +108,9 @@ impl Event {
     /// Notes where values stand that spell the words of choices once more: they go with the words that they repeat. Those of a
     /// choice that says nothing in this event go at once, since nobody could tell whose words they are.
     pub fn set_repeats(&mut self, repeats: Vec<(u32, Range<u32>)>) {
+        if repeats.is_empty() {
+            return;
+        }
         self.repeats = repeats;
         let said: Vec<u32> = self.deltas.iter().map(|delta| delta.block.choice).collect();
         self.drop_repeats(|repeated| !said.contains(&repeated));

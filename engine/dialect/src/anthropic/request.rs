@@ -325,27 +325,8 @@ fn wishes(o: &mut Object<'_>, settings: &Settings, abilities: Abilities, thought
         }
         Some(_) => loss.hint("service_tier"),
     }
-    if settings.choices.is_some_and(|n| n > 1) {
-        loss.matters("n");
-    }
-    if settings.logprobs.is_some() {
-        loss.matters("logprobs");
-    }
-    if settings.seed.is_some() {
-        loss.hint("seed");
-    }
-    let penalties = [
-        ("presence_penalty", &settings.presence_penalty),
-        ("frequency_penalty", &settings.frequency_penalty),
-    ];
-    for (name, penalty) in penalties {
-        if penalty.as_deref().is_some_and(|spelt| number(spelt) != 0.0) {
-            loss.hint(name);
-        }
-    }
-    for (name, matters) in &settings.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    settings.lose_sampling(loss);
+    settings.lose_others(loss);
 }
 
 /// How freely to choose. The API's temperatures end at 1; a model that thinks, and every newer one, is not told; and it is told

@@ -344,27 +344,8 @@ fn others(o: &mut Object<'_>, settings: &Settings, loss: &mut Loss) {
         Some(named @ ("default" | "priority" | "flex" | "reserved")) => tier(o, named),
         Some(_) => loss.hint("service_tier"),
     }
-    if settings.choices.is_some_and(|n| n > 1) {
-        loss.matters("n");
-    }
-    if settings.logprobs.is_some() {
-        loss.matters("logprobs");
-    }
-    if settings.seed.is_some() {
-        loss.hint("seed");
-    }
-    let penalties = [
-        ("presence_penalty", &settings.presence_penalty),
-        ("frequency_penalty", &settings.frequency_penalty),
-    ];
-    for (name, penalty) in penalties {
-        if penalty.as_deref().is_some_and(|spelt| spelt.parse::<f64>().is_ok_and(|value| value != 0.0)) {
-            loss.hint(name);
-        }
-    }
-    for (name, matters) in &settings.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    settings.lose_sampling(loss);
+    settings.lose_others(loss);
 }
 
 fn tier(o: &mut Object<'_>, name: &str) {

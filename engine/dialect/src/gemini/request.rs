@@ -47,9 +47,7 @@ fn embed(embedding: &Embedding, settings: &Settings, model: &str, loss: &mut Los
     if embedding.has_token_ids {
         loss.matters("input");
     }
-    for (name, matters) in &settings.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    settings.lose_others(loss);
     if settings.user.is_some() {
         loss.hint("user");
     }

@@ -402,9 +402,7 @@ pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, model: &str, loss: &m
     if wishes.user.is_some() {
         loss.hint("user");
     }
-    for (name, matters) in &wishes.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    wishes.lose_others(loss);
 }
 
 fn tool_choice(o: &mut Object<'_>, wishes: &Settings) {

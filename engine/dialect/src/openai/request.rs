@@ -51,9 +51,7 @@ fn embed(embedding: &Embedding, settings: &Settings, model: &str, loss: &mut Los
     if settings.input_type.is_some() {
         loss.hint("input_type");
     }
-    for (name, matters) in &settings.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    settings.lose_others(loss);
     object(|o| {
         o.string("model", model);
         o.array("input", |a| embedding.inputs.iter().for_each(|input| a.string(input.as_str())));

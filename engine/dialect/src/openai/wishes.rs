@@ -230,7 +230,5 @@ pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, loss: &mut crate::car
     }
     o.string_if("user", wishes.user.as_deref());
     o.string_if("service_tier", wishes.service_tier.as_deref());
-    for (name, matters) in &wishes.others {
-        if *matters { loss.matters(name) } else { loss.hint(name) }
-    }
+    wishes.lose_others(loss);
 }

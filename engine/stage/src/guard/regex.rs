@@ -5,7 +5,7 @@
 //!   with: { deny: ['(?i)project\s+falcon'], roles: [user, tool], message: "that project is not for models" }
 //! ```
 
-use super::spans::{Finder, REMOVED, Role, Side, Then, Treatment, both};
+use super::spans::{Finder, Role, Side, Then, Treatment, both};
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -64,12 +64,7 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     if settings.deny.is_empty() {
         wrong("the guard has no pattern", "name patterns in `deny`");
     }
-    if settings.on.is_empty() {
-        wrong("the guard looks nowhere", "leave `on` out, or name `request` or `reply`");
-    }
-    if (settings.then == Then::Replace) != settings.replacement.is_some() {
-        wrong("`replacement` and `then: replace` go together", "set both or neither");
-    }
+    settings.then.check(&settings.on, settings.replacement.as_deref(), &mut wrong);
     if !(1..=65_536).contains(&settings.longest) {
         wrong("`longest` is out of range", "give a number of bytes from 1 to 65536");
     }
@@ -88,11 +83,7 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     let treatment = Treatment {
         on: settings.on,
         roles: settings.roles,
-        instead: match settings.then {
-            Then::Deny => None,
-            Then::Mask => Some(REMOVED.to_owned()),
-            Then::Replace => settings.replacement,
-        },
+        instead: settings.then.instead(settings.replacement),
         message: settings
             .message
             .unwrap_or_else(|| "the text holds what the policy does not let pass".to_owned()),

@@ -12,7 +12,7 @@
 mod known;
 pub(crate) mod shapes;
 
-use super::spans::{Finder, REMOVED, Role, Side, Then, Treatment, both};
+use super::spans::{Finder, Role, Side, Then, Treatment, both};
 use memchr::memmem;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -60,15 +60,11 @@ const HELD: usize = 128;
 /// Checks the settings and compiles the guard.
 pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
     let settings: Settings = bench.settings(decl)?;
-    let mut wrong = |message: &str, help: &str| {
+    let before = bench.diagnostics.len();
+    settings.then.check(&settings.on, settings.replacement.as_deref(), |message, help| {
         bench.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(decl.span).help(help));
-    };
-    if settings.on.is_empty() {
-        wrong("the guard looks nowhere", "leave `on` out, or name `request` or `reply`");
-        return None;
-    }
-    if (settings.then == Then::Replace) != settings.replacement.is_some() {
-        wrong("`replacement` and `then: replace` go together", "set both or neither");
+    });
+    if bench.diagnostics.len() > before {
         return None;
     }
     let finder =
@@ -76,11 +72,7 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     let treatment = Treatment {
         on: settings.on,
         roles: settings.roles,
-        instead: match settings.then {
-            Then::Deny => None,
-            Then::Mask => Some(REMOVED.to_owned()),
-            Then::Replace => settings.replacement,
-        },
+        instead: settings.then.instead(settings.replacement),
         message: settings.message.unwrap_or_else(|| "the text holds a secret: take it out".to_owned()),
         longest: HELD,
     };

@@ -71,8 +71,26 @@ pub(crate) fn both() -> Vec<Side> {
     vec![Side::Request, Side::Reply]
 }
 
-/// What stands in the place of a find that is masked.
-pub(crate) const REMOVED: &str = "[REMOVED]";
+impl Then {
+    /// What stands in the place of a find; `None`: finds deny.
+    pub(crate) fn instead(self, replacement: Option<String>) -> Option<String> {
+        match self {
+            Then::Deny => None,
+            Then::Mask => Some("[REMOVED]".to_owned()),
+            Then::Replace => replacement,
+        }
+    }
+
+    /// Tells of settings that cannot work together, each with its help.
+    pub(crate) fn check(self, on: &[Side], replacement: Option<&str>, mut wrong: impl FnMut(&str, &str)) {
+        if on.is_empty() {
+            wrong("the guard looks nowhere", "leave `on` out, or name `request` or `reply`");
+        }
+        if (self == Then::Replace) != replacement.is_some() {
+            wrong("`replacement` and `then: replace` go together", "set both or neither");
+        }
+    }
+}
 
 /// How a guard treats what its finder finds.
 pub(crate) struct Treatment {
