@@ -93,6 +93,14 @@ fn pin(core: Core) -> Outcome<()> {
     Ok(sched_setaffinity(None, &set)?)
 }
 
+/// How long the host of a virtual machine ran others in its place so far, in ticks (proc_stat(5), `steal`).
+pub(crate) fn stolen() -> Outcome<u64> {
+    let stat = std::fs::read_to_string("/proc/stat")?;
+    let steal =
+        stat.lines().next().and_then(|all| all.split_whitespace().nth(8)).ok_or("no steal in /proc/stat")?;
+    Ok(steal.parse()?)
+}
+
 /// A port that is free now.
 pub(crate) fn free_port() -> Outcome<u16> {
     Ok(TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port())
