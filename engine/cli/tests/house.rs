@@ -19,6 +19,7 @@ const FLOORS: &[(&str, u8)] = &[
     ("weir-proxy", 5),
     ("weir", 6),
     ("weir-bench", 7),
+    ("weir-eval", 7),
     ("weir-fuzz", 7),
 ];
 
