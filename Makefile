@@ -19,7 +19,7 @@ POLICY ?= examples/quickstart
 
 STEPS := lint unit short-fuzz policies clients
 
-.PHONY: help setup build run test lint unit short-fuzz policies clients fuzz bench reference clean
+.PHONY: help setup build run test lint unit short-fuzz policies clients fuzz bench bench-peers reference clean
 
 help: ## says what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -61,6 +61,11 @@ fuzz: setup ## each fuzz target for a minute
 
 bench: build ## the ratios of the README's table
 	bench/run.sh
+
+bench-peers: build ## Weir beside other gateways, which it installs outside the clone
+	bench/peers/install.sh $(WEIR_CACHE)/peers
+	$(CARGO) build --release --locked --quiet -p weir-bench
+	target/release/weir-bench peers --installed $(WEIR_CACHE)/peers
 
 reference: ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas

@@ -9,6 +9,7 @@
 
 mod bare;
 mod load;
+mod peers;
 mod process;
 mod prompts;
 mod run;
@@ -38,6 +39,8 @@ struct Cli {
 enum Command {
     /// Measures everything and prints the table
     Run(run::Args),
+    /// Measures Weir beside other gateways
+    Peers(peers::Args),
     /// Serves fixed replies and event streams, in place of a provider
     Upstream {
         /// The port on the loopback address
@@ -69,6 +72,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Run(args) => run::run(&args),
+        Command::Peers(args) => peers::run(&args),
         Command::Upstream { port } => upstream::serve(port),
         Command::Bare { port, upstream } => bare::serve(port, upstream),
         Command::Load(args) => run::load(&args),

@@ -1,8 +1,9 @@
 //! The policy sets that are measured.
 
+use crate::prompts::{self, MODEL};
 use std::fmt::Write as _;
 
-fn head(port: u16, upstream: u16) -> String {
+fn head(port: u16, upstream: u16, model: &str) -> String {
     format!(
         r#"weir: v1
 listeners:
@@ -11,38 +12,49 @@ providers:
   one: {{ dialect: openai, base_url: "http://127.0.0.1:{upstream}/v1" }}
   two: {{ dialect: openai, base_url: "http://127.0.0.1:{upstream}/v1" }}
 models:
-  small: {{ targets: [{{ provider: one, model: small }}] }}
-  other: {{ targets: [{{ provider: two, model: small }}] }}
+  {model}: {{ targets: [{{ provider: one, model: {model} }}] }}
+  other: {{ targets: [{{ provider: two, model: {model} }}] }}
 "#
     )
 }
 
 /// The four stages of the CPU rows: a rate by a header, a CEL guard, a route weighted over two targets, metrics.
 pub(crate) fn four_stages(port: u16, upstream: u16) -> String {
-    head(port, upstream)
-        + r#"pipelines:
+    four_stages_for(port, upstream, MODEL)
+}
+
+/// The same for a model that all gateways know, beside other gateways.
+pub(crate) fn beside_peers(port: u16, upstream: u16) -> String {
+    four_stages_for(port, upstream, prompts::KNOWN)
+}
+
+fn four_stages_for(port: u16, upstream: u16, model: &str) -> String {
+    let stages = format!(
+        r#"pipelines:
   - pipeline: chat
     anonymous: true
     stages:
       - observe: metrics
       - guard: rate
-        with: { requests: 1_000_000_000/min, per: 'request.headers["x-team"]' }
+        with: {{ requests: 1_000_000_000/min, per: 'request.headers["x-team"]' }}
       - guard: known-model
-        cel: request.model in ["small", "large"] && request.headers["x-team"] != "closed"
+        cel: request.model in ["{model}", "large"] && request.headers["x-team"] != "closed"
       - route: weighted
-        with: { to: [{ model: small, weight: 3 }, { model: other, weight: 1 }] }
+        with: {{ to: [{{ model: {model}, weight: 3 }}, {{ model: other, weight: 1 }}] }}
 "#
+    );
+    head(port, upstream, model) + &stages
 }
 
 /// A route alone: what passes is passed on.
 pub(crate) fn route_alone(port: u16, upstream: u16) -> String {
-    head(port, upstream)
+    head(port, upstream, MODEL)
         + "pipelines:\n  - pipeline: chat\n    anonymous: true\n    stages: [{ route: requested }]\n"
 }
 
 /// A semantic cache before a route. The threshold is low: what is measured is the way to a hit, not its quality.
 pub(crate) fn semantic(port: u16, upstream: u16) -> String {
-    head(port, upstream)
+    head(port, upstream, MODEL)
         + r"pipelines:
   - pipeline: chat
     anonymous: true
@@ -60,7 +72,7 @@ const EACH: usize = 10;
 
 /// The files of a set of 200 pipelines of 8 stages, with CEL and Rhai. `mark` makes the first one differ.
 pub(crate) fn many(port: u16, upstream: u16, mark: u32) -> Vec<(String, String)> {
-    let mut files = vec![("base.yaml".to_owned(), head(port, upstream))];
+    let mut files = vec![("base.yaml".to_owned(), head(port, upstream, MODEL))];
     for file in 0..FILES {
         let mark = if file == 0 { mark } else { 0 };
         files.push((format!("team-{file:02}.yaml"), team(file, mark)));
