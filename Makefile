@@ -17,9 +17,9 @@ CARGO := cargo
 NEXTEST := $(shell command -v cargo-nextest >/dev/null && echo "nextest run" || echo "test")
 POLICY ?= examples/quickstart
 
-STEPS := lint unit short-fuzz policies clients
+STEPS := lint unit short-fuzz policies figures clients
 
-.PHONY: help setup build run test lint unit short-fuzz policies clients fuzz bench bench-peers reference clean
+.PHONY: help setup build run test lint unit short-fuzz policies figures clients fuzz bench bench-peers eval reference clean
 
 help: ## says what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -53,6 +53,9 @@ short-fuzz: ## each fuzz target: its corpus, then 5 s
 policies: ## the cases of the policy library and of the examples, by the binary itself
 	$(CARGO) run --locked --quiet --bin weir -- test policies examples
 
+figures: ## what guards find and miss, on the data of this repository: the quick part of `make eval`
+	$(CARGO) run --locked --quiet --bin weir-eval -- --quick
+
 clients: ## the official SDKs of OpenAI, Anthropic, Google, AWS and Cohere against the quickstart
 	conformance/clients/run.sh
 
@@ -66,6 +69,9 @@ bench-peers: build ## Weir beside other gateways, which it installs outside the 
 	bench/peers/install.sh $(WEIR_CACHE)/peers
 	$(CARGO) build --release --locked --quiet -p weir-bench
 	target/release/weir-bench peers --installed $(WEIR_CACHE)/peers
+
+eval: setup ## the tables of eval/README.md: what guards find and miss on labelled data
+	$(CARGO) run --release --locked --quiet --bin weir-eval
 
 reference: ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas

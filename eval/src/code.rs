@@ -24,7 +24,7 @@ impl Code {
 /// The folders of all crates of the workspace's lock file.
 fn crates() -> Outcome<Vec<PathBuf>> {
     let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["metadata", "--format-version", "1", "--locked", "--offline"])
+        .args(["metadata", "--format-version", "1", "--locked"])
         .current_dir(Room::repository())
         .output()?;
     if !output.status.success() {

@@ -16,7 +16,7 @@ use super::spans::{Finder, Role, Side, Then, Treatment, both};
 use memchr::memmem;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shapes::{Keys, in_address, issuer, named};
+use shapes::{Keys, in_address, issuer, named, said};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -98,6 +98,8 @@ impl Finder for Secrets {
         if self.named {
             let places = memchr::memchr2_iter(b':', b'=', bytes);
             found.extend(places.filter_map(|at| Some((named(bytes, at)?, NAMED))));
+            let places = memmem::find_iter(bytes, " is ");
+            found.extend(places.filter_map(|at| Some((said(bytes, at)?, NAMED))));
         }
         let places = memmem::find_iter(bytes, "://");
         found.extend(places.filter_map(|at| Some((in_address(bytes, at)?, IN_ADDRESS))));

@@ -26,13 +26,15 @@ pub(super) enum Body {
     Base64,
     /// Small hexadecimal digits.
     Hex,
+    /// Digits alone.
+    Digits,
     /// A block of a private key, to its end.
     Block,
     /// A JSON web token.
     Token,
 }
 
-use Body::{Base64, Block, Dashed, Dotted, Hex, Plain, Token};
+use Body::{Base64, Block, Dashed, Digits, Dotted, Hex, Plain, Token};
 
 const fn key(issuer: &'static str, starts: &'static str, body: Body, least: usize, most: usize) -> Known {
     Known { issuer, starts, body, least, most }
@@ -142,6 +144,9 @@ pub(super) const KNOWN: &[Known] = &[
     key("Prefect", "pnu_", Plain, 36, 36),
     key("dbt Cloud", "dbtc_", Dashed, 36, 80),
     key("Unkey", "unkey_", Plain, 20, 40),
+    key("Mapbox", "sk.eyJ", Dotted, 60, 120),
+    key("Cloudflare", "v1.0-", Dashed, 140, 200),
+    key("Fly.io", "fm2_", Base64, 100, 1000),
     // Watching.
     key("Grafana", "glc_", Base64, 32, 400),
     key("Grafana", "glsa_", Dashed, 41, 41),
@@ -172,6 +177,15 @@ pub(super) const KNOWN: &[Known] = &[
     key("Frame.io", "fio-u-", Dashed, 64, 64),
     key("Nylas", "nyk_v0_", Plain, 40, 80),
     key("Adafruit", "aio_", Plain, 28, 28),
+    key("Airtable", "pat", Dotted, 79, 79),
+    key("Dropbox", "sl.", Dashed, 130, 200),
+    key("ElevenLabs", "sk_", Hex, 48, 48),
+    key("Facebook", "EAA", Plain, 100, 300),
+    key("HubSpot", "pat-eu1-", Dashed, 36, 36),
+    key("HubSpot", "pat-na1-", Dashed, 36, 36),
+    key("Intercom", "dG9rO", Base64, 50, 60),
+    key("Notion", "secret_", Plain, 43, 43),
+    key("Twilio", "SK", Hex, 32, 32),
     // Mail and money.
     key("SendGrid", "SG.", Dotted, 40, 100),
     key("Mailgun", "key-", Hex, 32, 32),
@@ -185,6 +199,7 @@ pub(super) const KNOWN: &[Known] = &[
     key("Stripe", "whsec_", Base64, 24, 255),
     key("Square", "sq0atp-", Dashed, 22, 22),
     key("Square", "sq0csp-", Dashed, 43, 43),
+    key("Square", "EAAA", Dashed, 60, 60),
     key("PayPal", "access_token$production$", Dashed, 40, 60),
     key("Plaid", "access-production-", Dashed, 36, 36),
     key("Plaid", "access-sandbox-", Dashed, 36, 36),
@@ -197,4 +212,22 @@ pub(super) const KNOWN: &[Known] = &[
     key("Duffel", "duffel_live_", Dashed, 43, 43),
     key("EasyPost", "EZAK", Plain, 54, 54),
     key("Shippo", "shippo_live_", Hex, 40, 40),
+];
+
+/// A known mark inside a key, and what stands around it.
+pub(super) struct Marked {
+    pub(super) issuer: &'static str,
+    pub(super) mark: &'static str,
+    /// What stands in front, and how many of it at least and at most.
+    pub(super) head: (Body, usize, usize),
+    /// What follows, and how many of it at least and at most.
+    pub(super) tail: (Body, usize, usize),
+}
+
+/// Keys that begin with nothing that is known.
+pub(super) const MARKED: &[Marked] = &[
+    Marked { issuer: "Azure", mark: "8Q~", head: (Plain, 3, 3), tail: (Dotted, 31, 34) },
+    Marked { issuer: "Terraform", mark: ".atlasv1.", head: (Plain, 14, 14), tail: (Dashed, 60, 70) },
+    Marked { issuer: "Telegram", mark: ":AA", head: (Digits, 8, 10), tail: (Dashed, 32, 33) },
+    Marked { issuer: "Mailchimp", mark: "-us", head: (Hex, 32, 32), tail: (Digits, 1, 2) },
 ];

@@ -1,6 +1,6 @@
 //! Keys, tokens and passwords: by known beginnings, by the name that stands in front of them, or in an address.
 
-use super::known::{Body, KNOWN, Known};
+use super::known::{Body, KNOWN, Known, MARKED, Marked};
 use aho_corasick::{AhoCorasick, MatchKind};
 use std::ops::Range;
 
@@ -12,7 +12,7 @@ pub(crate) struct Keys(Option<AhoCorasick>);
 
 impl Keys {
     pub(crate) fn new() -> Self {
-        let starts = KNOWN.iter().map(|known| known.starts);
+        let starts = KNOWN.iter().map(|known| known.starts).chain(MARKED.iter().map(|marked| marked.mark));
         Self(AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(starts).ok())
     }
 
@@ -22,43 +22,71 @@ impl Keys {
         let bytes = text.as_bytes();
         let mut from = 0;
         for hit in search.find_iter(text) {
-            let left = hit.start().checked_sub(1).map_or(0, |at| byte(bytes, at));
-            if hit.start() < from || left == b'_' || left.is_ascii_alphanumeric() {
-                continue;
-            }
             let number = hit.pattern().as_usize();
-            let Some(known) = KNOWN.get(number) else { continue };
-            let end = match known.body {
-                Body::Block => private_key(text, hit.end()),
-                Body::Token => web_token(bytes, hit.start(), known),
-                _ => rest(bytes, hit.end(), known),
+            let key = match (KNOWN.get(number), number.checked_sub(KNOWN.len()).and_then(|at| MARKED.get(at)))
+            {
+                (Some(known), _) if begins(bytes, hit.start()) => {
+                    let end = match known.body {
+                        Body::Block => private_key(text, hit.end()),
+                        Body::Token => web_token(bytes, hit.start(), known),
+                        _ => rest(bytes, hit.end(), known),
+                    };
+                    end.map(|end| hit.start()..end)
+                }
+                (None, Some(marked)) => around(bytes, hit.start(), hit.end(), marked),
+                _ => None,
             };
-            if let Some(end) = end {
-                found(hit.start()..end, number);
-                from = end;
+            if let Some(key) = key.filter(|key| key.start >= from) {
+                from = key.end;
+                found(key, number);
             }
         }
     }
 }
 
+/// Whether a key may begin here: not inside a word.
+fn begins(bytes: &[u8], start: usize) -> bool {
+    let left = start.checked_sub(1).map_or(0, |at| byte(bytes, at));
+    left != b'_' && !left.is_ascii_alphanumeric()
+}
+
+/// A key around its mark.
+fn around(bytes: &[u8], start: usize, end: usize, marked: &Marked) -> Option<Range<usize>> {
+    let (head, least, most) = marked.head;
+    let before = bytes.get(..start)?.iter().rev().take(most + 1).take_while(|byte| head.has(**byte)).count();
+    let (tail, fewest, longest) = marked.tail;
+    let behind = bytes.get(end..)?.iter().take(longest + 1).take_while(|byte| tail.has(**byte)).count();
+    let fits = (least..=most).contains(&before) && (fewest..=longest).contains(&behind);
+    (fits && begins(bytes, start - before)).then(|| start - before..end + behind)
+}
+
 /// Who issues keys with this number.
 pub(super) fn issuer(number: usize) -> Option<&'static str> {
-    KNOWN.get(number).map(|known| known.issuer)
+    let marked = || MARKED.get(number.checked_sub(KNOWN.len())?).map(|marked| marked.issuer);
+    KNOWN.get(number).map(|known| known.issuer).or_else(marked)
 }
 
 /// Different characters that the rest of a key has at least; `sk-xxxxxxxx…` stands for one and is none.
 const VARIETY: usize = 6;
 
+impl Body {
+    /// Whether this byte may stand in it. Of hexadecimal digits the capitals count too, so that a longer word is seen whole.
+    fn has(self, byte: u8) -> bool {
+        let also: &[u8] = match self {
+            Body::Digits => return byte.is_ascii_digit(),
+            Body::Plain | Body::Hex | Body::Block => b"",
+            Body::Dashed => b"_-",
+            Body::Dotted | Body::Token => b"_-.~",
+            Body::Base64 => b"+/=_-",
+        };
+        byte.is_ascii_alphanumeric() || also.contains(&byte)
+    }
+}
+
 /// Where the rest of a key ends, if it is long enough and not a row of words.
 fn rest(bytes: &[u8], start: usize, known: &Known) -> Option<usize> {
-    let also: &[u8] = match known.body {
-        Body::Plain | Body::Hex | Body::Block => b"",
-        Body::Dashed => b"_-",
-        Body::Dotted | Body::Token => b"_-.",
-        Body::Base64 => b"+/=_-",
-    };
     let behind = bytes.get(start..)?.iter().take(known.most + 1);
-    let len = behind.take_while(|byte| byte.is_ascii_alphanumeric() || also.contains(byte)).count();
+    let len = behind.take_while(|byte| known.body.has(**byte)).count();
     let body = bytes.get(start..start + len)?;
     let trimmed = len - body.iter().rev().take_while(|byte| b"-_.".contains(byte)).count();
     let body = body.get(..trimmed)?;
@@ -124,27 +152,54 @@ const NAMES: &[&str] = &[
     "secret_key",
     "private_key",
     "auth_key",
+    "admin_key",
+    "signing_key",
+    "master_key",
+    "account_key",
+    "encryption_key",
     "authtoken",
+    "authorization",
     "credential",
     "passwort",
+    "senha",
+    "contraseña",
+    "mot de passe",
+    "wachtwoord",
 ];
+
+/// The longest of them, in bytes.
+const LONGEST_NAME: usize = 14;
+
+/// What may stand between a name and its value, as HTTP has it.
+const SCHEMES: [&[u8]; 3] = [b"bearer ", b"basic ", b"token "];
 
 /// A secret behind a name and the `:` or `=` at this place: `password = "…"`.
 pub(crate) fn named(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    named_over(bytes, at, at + 1)
+}
+
+/// A secret behind a name and the word ` is ` at this place: `the password is …`.
+pub(super) fn said(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    named_over(bytes, at, at + 4)
+}
+
+/// A secret behind a name that ends before `at`, the secret from `behind` on.
+fn named_over(bytes: &[u8], at: usize, behind: usize) -> Option<Range<usize>> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'`' | b'\\');
-    let behind = bytes.get(..at)?;
-    let name_end = at - behind.iter().rev().take(3).take_while(|byte| blank(byte)).count();
-    let name = bytes.get(name_end.saturating_sub(12)..name_end)?;
+    let head = bytes.get(..at)?;
+    let name_end = at - head.iter().rev().take(3).take_while(|byte| blank(byte)).count();
+    let name = bytes.get(name_end.saturating_sub(LONGEST_NAME)..name_end)?;
     let is_name = |known: &&str| {
         let tail = name.len().checked_sub(known.len()).and_then(|from| name.get(from..));
         tail.is_some_and(|tail| tail.eq_ignore_ascii_case(known.as_bytes()))
     };
     NAMES.iter().find(|known| is_name(known))?;
-    let ahead = bytes.get(at + 1..)?;
-    let mut start = at + 1 + ahead.iter().take(4).take_while(|byte| blank(byte) || **byte == b'=').count();
-    if bytes.get(start..start + 7).is_some_and(|next| next.eq_ignore_ascii_case(b"bearer ")) {
-        start += 7;
-    }
+    let ahead = bytes.get(behind..)?;
+    let mut start = behind + ahead.iter().take(4).take_while(|byte| blank(byte) || **byte == b'=').count();
+    let next = bytes.get(start..)?;
+    let starts =
+        |scheme: &&&[u8]| next.get(..scheme.len()).is_some_and(|next| next.eq_ignore_ascii_case(scheme));
+    start += SCHEMES.iter().find(starts).map_or(0, |scheme| scheme.len());
     let is_value = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`,;\\<>(){}[]".contains(byte);
     let len = bytes.get(start..)?.iter().take(513).take_while(is_value).count();
     let value = bytes.get(start..start + len)?;
@@ -164,12 +219,18 @@ pub(super) fn in_address(bytes: &[u8], at: usize) -> Option<Range<usize>> {
     let is_scheme = |byte: &u8| byte.is_ascii_alphanumeric() || b"+-.".contains(byte);
     bytes.get(..at)?.last().filter(|byte| is_scheme(byte))?;
     let start = at + 3;
-    let is_inside = |byte: &&u8| byte.is_ascii_graphic() && !b"/?#\"'`<>{}$".contains(byte);
+    let is_inside = |byte: &&u8| byte.is_ascii_graphic() && !b"/\"'`<>{}$".contains(byte);
     let len = bytes.get(start..)?.iter().take(512).take_while(is_inside).count();
     let authority = bytes.get(start..start + len)?;
     let end = authority.iter().rposition(|byte| *byte == b'@')?;
     let user = authority.get(..end)?.iter().position(|byte| *byte == b':')?;
     let password = authority.get(user + 1..end)?;
+    // `?` and `#` end an authority, but people write passwords with them; `host:8080?at=@x` has none.
+    let is_open = |byte: &u8| matches!(byte, b'?' | b'#');
+    let port = password.iter().take_while(|byte| !is_open(byte)).all(u8::is_ascii_digit);
+    if authority.get(..user)?.iter().any(is_open) || (port && password.iter().any(is_open)) {
+        return None;
+    }
     let is_user = authority.get(..user)? == password;
     let stands_in = STAND_INS.iter().any(|word| password.eq_ignore_ascii_case(word.as_bytes()));
     let hidden = password.iter().all(|byte| b"*x.X".contains(byte));
@@ -188,6 +249,9 @@ fn is_secret(value: &[u8]) -> bool {
     let hidden = value.starts_with(b"$") || value.iter().filter(|byte| **byte == b'*').count() > 3;
     let is_address = value.starts_with(b"http://") || value.starts_with(b"https://");
     let made_up = value.len() >= 8 && classes >= 3 && digits;
+    // What no name of a variable, a type or a path has.
+    let odd = value.iter().filter(|byte| b"!#%*+?~^&@=$".contains(byte)).count();
+    let made_up = made_up || (value.len() >= 8 && classes >= 3 && odd >= 2);
     let random = value.len() >= 16 && digits && classes >= 2 && bits(value) > 3.0;
     !hidden && !is_address && (made_up || random)
 }
