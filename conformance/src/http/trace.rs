@@ -24,6 +24,7 @@ pub(super) fn read(json: &Value) -> Trace {
         error: json.get("error").and_then(Value::as_str).map(str::to_owned),
         detail: json.get("detail").and_then(Value::as_str).map(str::to_owned),
         said: json.get("said").and_then(Value::as_str).map(str::to_owned),
+        tags: list(json, "tags").iter().filter_map(Value::as_str).map(Arc::from).collect(),
         dropped: list(json, "dropped").iter().filter_map(Value::as_str).map(str::to_owned).collect(),
         ..Trace::default()
     }

@@ -127,6 +127,8 @@ pub struct Trace {
     pub detail: Option<String>,
     /// What the last provider that failed said of it, cut short. It may quote the prompt.
     pub said: Option<String>,
+    /// Tags that stages gave the request, each once, in order.
+    pub tags: Vec<Arc<str>>,
     /// Fields that a change of dialect could not carry, and `logprobs` that spelt words which a stage has changed.
     pub dropped: Vec<String>,
 }
@@ -142,6 +144,7 @@ impl Default for Trace {
             error: None,
             detail: None,
             said: None,
+            tags: Vec::new(),
             dropped: Vec::new(),
         }
     }

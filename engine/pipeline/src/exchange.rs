@@ -113,6 +113,7 @@ impl Exchange {
                 detail: None,
                 said: None,
                 dropped: Vec::new(),
+                tags: Vec::new(),
             },
             refusal: None,
             usage: Usage::default(),

@@ -21,6 +21,8 @@ pub struct Workbench<'a> {
     /// The pipeline or frame (`frame NAME`) that the stage is written in: what it meters is its own, and a frame's stage meters
     /// all pipelines together.
     pub home: &'a str,
+    /// The files of the set that stages name in their settings.
+    pub files: &'a weir_policy::Files,
     /// The parameters that expressions may read here.
     pub params: &'a ParamTypes,
     /// The set's models by name.
@@ -44,6 +46,11 @@ impl Workbench<'_> {
         decl: &StageDecl,
     ) -> Option<T> {
         bind(&decl.with, self.diagnostics)
+    }
+
+    /// The text of a file that a setting names.
+    pub fn file(&mut self, path: &weir_policy::Spanned<String>) -> Option<Arc<str>> {
+        self.files.text(path).map_err(|found| self.diagnostics.push(*found)).ok()
     }
 
     /// An expression for a hook.

@@ -188,7 +188,7 @@ impl Run {
     /// Lets a shadowed step decide on a copy. A body that it cannot read is its own trouble and nobody else's.
     fn shadow(&mut self, n: usize, step: &Step, decoded: Result<(), Fault>) {
         if let Err(fault) = decoded {
-            let notes = Notes { reason: Some(fault.message.to_string()), facts: Vec::new() };
+            let notes = Notes { reason: Some(fault.message.to_string()), ..Notes::default() };
             self.note(n, Decision::Faulted, Duration::ZERO, notes);
             return;
         }
@@ -360,6 +360,13 @@ impl Run {
             stage.reason = notes.reason;
         }
         stage.facts.extend(notes.facts);
+        if stage.mode == Mode::Enforce {
+            for tag in notes.tags {
+                if !self.x.trace.tags.contains(&tag) {
+                    self.x.trace.tags.push(tag);
+                }
+            }
+        }
     }
 
     /// Ends the request: `end` for each stage that was entered, then the record for each observer, then the sink.

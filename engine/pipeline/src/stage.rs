@@ -4,6 +4,7 @@ use crate::{Exchange, Route, StreamStage};
 use futures::future::BoxFuture;
 use std::any::Any;
 use std::ops::BitOr;
+use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Denial, Operation, Reply};
 use weir_script::StageLimits;
@@ -145,12 +146,20 @@ pub struct Notes {
     pub reason: Option<String>,
     /// Facts: names and values.
     pub facts: Vec<(&'static str, serde_json::Value)>,
+    /// Tags that the request gets: expressions below read them as `tags`.
+    pub tags: Vec<Arc<str>>,
 }
 
 impl Notes {
     /// Adds a fact.
     pub fn fact(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
         self.facts.push((name, value.into()));
+    }
+
+    /// Tags the request, and says so in the trace. In shadow only the trace has it.
+    pub fn tag(&mut self, tag: &Arc<str>) {
+        self.fact("tag", &**tag);
+        self.tags.push(Arc::clone(tag));
     }
 }
 

@@ -451,7 +451,7 @@ fn weaker(a: Mode, b: Mode) -> Mode {
 }
 
 /// The path `relative` as seen from the file `here`; `None` where it leaves the set's folder.
-fn beside(here: &str, relative: &str) -> Option<String> {
+pub(crate) fn beside(here: &str, relative: &str) -> Option<String> {
     if relative.starts_with('/') || relative.contains('\\') {
         return None;
     }

@@ -11,6 +11,7 @@ mod bind;
 mod deserialize;
 mod expand;
 mod fields;
+mod files;
 mod load;
 mod meaning;
 mod node;
@@ -26,6 +27,7 @@ mod stage;
 
 pub use bind::{bind, bind_as};
 pub use fields::{Expr, Spanned};
+pub use files::Files;
 pub use load::{Environment, Loaded, load};
 pub use node::{Key, Node, NodeKind};
 pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};

@@ -6,7 +6,7 @@ use crate::sections::{CallerKey, Listener, Model, Provider};
 use crate::set::{Named, PolicySet};
 use crate::snapshot::{FileKind, Snapshot, kind};
 use crate::stage::{FrameDecl, FrameItem, LibraryItem, PipelineDecl, PipelineItem};
-use crate::{Builtins, Catalogue, Key, Node, NodeKind, Spanned, bind, bind_as, meaning};
+use crate::{Builtins, Catalogue, Files, Key, Node, NodeKind, Spanned, bind, bind_as, meaning};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, SourceId, Sources, Span, nearest};
@@ -171,6 +171,7 @@ impl Loader<'_> {
             pipelines,
             frames,
             params,
+            files: Files::of(self.snapshot, &self.sources),
             observe,
             state,
         };
@@ -183,7 +184,9 @@ impl Loader<'_> {
         let mut files = Vec::new();
         let mut whole = true;
         for file in &self.snapshot.files {
-            if !matches!(kind(&file.path), Some(FileKind::Policy)) && file.content.is_ok() {
+            // What is wrong with a text is told to the stage that names it.
+            let is_text = matches!(kind(&file.path), Some(FileKind::Text));
+            if is_text || (!matches!(kind(&file.path), Some(FileKind::Policy)) && file.content.is_ok()) {
                 continue;
             }
             match &file.content {

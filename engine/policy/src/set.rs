@@ -1,9 +1,9 @@
 //! A set of policies, typed.
 
-use crate::Spanned;
 use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::Revision;
 use crate::stage::{FrameDecl, PipelineDecl};
+use crate::{Files, Spanned};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -35,6 +35,8 @@ pub struct PolicySet {
     pub frames: Vec<FrameDecl>,
     /// The set's own parameters: what `params` is outside library entries.
     pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+    /// The files that stages name in their settings.
+    pub files: Files,
     /// What operators see.
     pub observe: Observe,
     /// Where counts are kept; `None`: in the process.

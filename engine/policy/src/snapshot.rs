@@ -31,7 +31,8 @@ impl fmt::Debug for Revision {
     }
 }
 
-/// The files of a set as they were when read: policies (`.yaml`, `.yml`, but not cases) and scripts (`.rhai`).
+/// The files of a set as they were when read: policies (`.yaml`, `.yml`, but not cases), scripts (`.rhai`), and what stages name
+/// in their settings: lists (`.txt`) and JSON Schemas (`.schema.json`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Snapshot {
     /// The files, sorted by path.
@@ -84,6 +85,8 @@ impl Snapshot {
 pub(crate) enum FileKind {
     Policy,
     Script,
+    /// What a stage may name in its settings.
+    Text,
 }
 
 pub(crate) fn kind(path: &str) -> Option<FileKind> {
@@ -91,11 +94,14 @@ pub(crate) fn kind(path: &str) -> Option<FileKind> {
     match name.rsplit_once('.') {
         Some((stem, "yaml" | "yml")) if !stem.ends_with(".test") => Some(FileKind::Policy),
         Some((_, "rhai")) => Some(FileKind::Script),
+        Some((_, "txt")) => Some(FileKind::Text),
+        Some((stem, "json")) if stem.ends_with(".schema") => Some(FileKind::Text),
         _ => None,
     }
 }
 
-/// Whether a file of this name is part of a set: policies and scripts are, cases, hidden files and all else are not.
+/// Whether a file of this name is part of a set: policies, scripts, lists and schemas are, cases, hidden files and
+/// all else are not.
 pub fn is_read(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy());
     name.is_some_and(|name| !name.starts_with('.') && kind(&name).is_some())

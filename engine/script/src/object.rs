@@ -267,6 +267,7 @@ objects! {
         error: Type::String, NONE, "`error.code` of the refusal; null if it was not refused." => Value::opt(t.error.as_deref(), Value::str);
         detail: Type::String, NONE, "What a fault says to the operator; null if there was none." => Value::opt(t.detail.as_deref(), Value::str);
         said: Type::String, NONE, "What the last provider that failed said of it, cut short; it may quote the prompt. Null if none did." => Value::opt(t.said.as_deref(), Value::str);
+        tags: STRINGS, NONE, "Tags that guards gave the request." => Value::List(List::Names(&t.tags));
         dropped: STRINGS, NONE, "Fields that a change of dialect could not carry, and `logprobs` that spelt words which a stage has changed." => Value::List(List::Strings(&t.dropped));
     }
     /// What one stage did.

@@ -171,6 +171,14 @@ pub(crate) static ROOTS: &[Root] = &[
         read: |cx| Value::Object(Object::Spend(cx.view.attempts)),
     },
     Root {
+        name: "tags",
+        ty: Type::List(&Type::String),
+        doc: "Tags that guards gave the request so far (`then: tag`).",
+        hooks: INSIDE,
+        reads: Reads::TRACE,
+        read: |cx| Value::List(List::Names(cx.view.trace.map_or(&[], |trace| &trace.tags))),
+    },
+    Root {
         name: "attempt",
         ty: Type::Object(&ATTEMPT),
         doc: "The attempt under way, or the last one; null if there was none (a cache hit).",

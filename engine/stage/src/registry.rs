@@ -54,6 +54,8 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Guard, "pii", guard::pii, "guard/pii/mod.rs"),
     builtin!(Guard, "regex", guard::regex, "guard/regex.rs"),
     builtin!(Guard, "secrets", guard::secrets, "guard/secrets.rs"),
+    builtin!(Guard, "words", guard::words, "guard/words.rs"),
+    builtin!(Guard, "unicode", guard::unicode, "guard/unicode.rs"),
     builtin!(Guard, "tokens", guard::tokens, "guard/tokens.rs"),
     builtin!(Cache, "exact", cache::exact, "cache/exact.rs"),
     builtin!(Cache, "semantic", cache::semantic, "cache/semantic.rs"),

@@ -137,6 +137,32 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "words on requests",
+        builtin: Some("guard: words"),
+        stage: "- guard: words\n        with: { words: [Secret-Word], on: [request] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "words on replies",
+        stage: "- guard: words\n        with: { words: [forbidden-word], on: [reply], then: mask }",
+        proof: Proof::EditsReply("forbidden-word", "[REMOVED]"),
+        ..ROW
+    },
+    Row {
+        name: "unicode on requests",
+        builtin: Some("guard: unicode"),
+        stage: "- guard: unicode\n        with: { on: [request] }",
+        proof: Proof::EditsRequest(Some("\u{200b}"), "lease say"),
+        ..ROW
+    },
+    Row {
+        name: "unicode on replies",
+        stage: "- guard: unicode\n        with: { on: [reply] }",
+        proof: Proof::EditsReply("\u{200b}", "the forbidden-word"),
+        ..ROW
+    },
+    Row {
         name: "CEL on requests",
         stage: "- guard: mine\n        cel: '!request.all_text.contains(\"secret-word\")'",
         proof: Proof::RefusesRequest("denied"),

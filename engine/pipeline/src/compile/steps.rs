@@ -122,6 +122,7 @@ impl Compiler<'_> {
         let mut bench = Workbench {
             diagnostics: self.diagnostics,
             home: &self.home,
+            files: &self.set.files,
             params,
             models,
             inference: &workshop.inference,

@@ -217,6 +217,7 @@ fn whole(entry: &Entry) -> Value {
         "said": trace.said,
         "usage": { "input": entry.usage.input, "output": entry.usage.output, "counted_here": entry.usage.counted },
         "cost": entry.cost.to_string(),
+        "tags": trace.tags,
         "dropped": trace.dropped,
         "timings_ms": {
             "received": timings.received.map(ms),

@@ -1,5 +1,6 @@
 //! Guards: may deny, or edit for safety.
 
+mod action;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod key;
@@ -11,3 +12,5 @@ pub(crate) mod secrets;
 mod spans;
 mod spend;
 pub(crate) mod tokens;
+pub(crate) mod unicode;
+pub(crate) mod words;

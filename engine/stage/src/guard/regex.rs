@@ -5,7 +5,8 @@
 //!   with: { deny: ['(?i)project\s+falcon'], roles: [user, tool], message: "that project is not for models" }
 //! ```
 
-use super::spans::{Finder, Role, Side, Then, Treatment, both};
+use super::action::{Beside, Role, Side, Then, both};
+use super::spans::{Finder, Treatment};
 use regex::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     then: Then,
     /// What stands in the place of a match; goes with `then: replace`.
     replacement: Option<String>,
+    /// The tag of `then: tag`.
+    tag: Option<String>,
     /// The longest match to expect, in bytes: so much of a stream is held back, up to 65536. With `hold: all` on the guard
     /// matches of any length are seen.
     #[serde(default = "longest")]
@@ -64,7 +67,8 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     if settings.deny.is_empty() {
         wrong("the guard has no pattern", "name patterns in `deny`");
     }
-    settings.then.check(&settings.on, settings.replacement.as_deref(), &mut wrong);
+    let beside = Beside { replacement: settings.replacement, tag: settings.tag };
+    let action = settings.then.action(&settings.on, beside, &mut wrong);
     if !(1..=65_536).contains(&settings.longest) {
         wrong("`longest` is out of range", "give a number of bytes from 1 to 65536");
     }
@@ -83,13 +87,12 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     let treatment = Treatment {
         on: settings.on,
         roles: settings.roles,
-        instead: settings.then.instead(settings.replacement),
+        action,
         message: settings
             .message
             .unwrap_or_else(|| "the text holds what the policy does not let pass".to_owned()),
-        longest: settings.longest,
     };
-    Some(treatment.of(patterns, decl))
+    Some(treatment.of(Arc::new(Held { patterns, longest: settings.longest }), decl))
 }
 
 fn check(pattern: &Spanned<String>, diagnostics: &mut Diagnostics) {
@@ -139,7 +142,27 @@ impl Patterns {
     }
 }
 
-impl Finder for Patterns {
+/// Patterns, and how long a match of theirs may be.
+struct Held {
+    patterns: Arc<Patterns>,
+    longest: usize,
+}
+
+impl Finder for Held {
+    fn find(&self, text: &str) -> Vec<(Range<usize>, usize)> {
+        self.patterns.find(text)
+    }
+
+    fn says(&self, number: usize) -> String {
+        self.patterns.says(number)
+    }
+
+    fn longest(&self) -> usize {
+        self.longest
+    }
+}
+
+impl Patterns {
     /// Matches that no exception covers, each with the number of its pattern.
     fn find(&self, text: &str) -> Vec<(Range<usize>, usize)> {
         let mut found: Vec<(Range<usize>, usize)> = Vec::new();

@@ -12,7 +12,8 @@
 mod known;
 pub(crate) mod shapes;
 
-use super::spans::{Finder, Role, Side, Then, Treatment, both};
+use super::action::{Beside, Role, Side, Then, both};
+use super::spans::{Finder, Treatment};
 use memchr::memmem;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     then: Then,
     /// What stands in the place of a secret; goes with `then: replace`.
     replacement: Option<String>,
+    /// The tag of `then: tag`.
+    tag: Option<String>,
     /// Whether values are secrets that only look made up and stand behind a name such as `password` or `token`.
     #[serde(default = "yes")]
     named: bool,
@@ -61,7 +64,8 @@ const HELD: usize = 128;
 pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
     let settings: Settings = bench.settings(decl)?;
     let before = bench.diagnostics.len();
-    settings.then.check(&settings.on, settings.replacement.as_deref(), |message, help| {
+    let beside = Beside { replacement: settings.replacement, tag: settings.tag };
+    let action = settings.then.action(&settings.on, beside, |message, help| {
         bench.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(decl.span).help(help));
     });
     if bench.diagnostics.len() > before {
@@ -72,9 +76,8 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     let treatment = Treatment {
         on: settings.on,
         roles: settings.roles,
-        instead: settings.then.instead(settings.replacement),
+        action,
         message: settings.message.unwrap_or_else(|| "the text holds a secret: take it out".to_owned()),
-        longest: HELD,
     };
     Some(treatment.of(Arc::new(finder), decl))
 }
@@ -114,6 +117,10 @@ impl Finder for Secrets {
             }
         }
         apart
+    }
+
+    fn longest(&self) -> usize {
+        HELD
     }
 
     fn says(&self, number: usize) -> String {

@@ -1,8 +1,8 @@
 //! Guards that look for spans of text: what all of them do with what they find, in requests, replies and streams.
 
+use super::action::{Action, Findings, Place, Role, Side};
 use super::pii::reading::{Reading, cut_escape, in_string};
-use schemars::JsonSchema;
-use serde::Deserialize;
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 use weir_message::{Block, BlockKind, Denial, ErrorCode, Replace, TextAt, TextForm, TextRole};
@@ -19,76 +19,33 @@ pub(crate) trait Finder: Send + Sync {
 
     /// What a find of this number is, behind `the request`: ``matches `a+` ``. It never quotes the text.
     fn says(&self, number: usize) -> String;
-}
 
-/// A way through the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Side {
-    /// What the client sends.
-    Request,
-    /// What the model says, whole or streamed.
-    Reply,
-}
+    /// The most bytes of a find, as far as that is known: so much is remembered of what went out.
+    fn longest(&self) -> usize;
 
-/// Whose text it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Role {
-    /// System and developer prompts.
-    System,
-    /// What users say.
-    User,
-    /// What the model says, reasoning and refusals too.
-    Assistant,
-    /// What tools gave back.
-    Tool,
-    /// Arguments of tool calls.
-    Arguments,
-    /// Inputs to embed, prompts to complete, and fields that the client's API does not have.
-    Input,
-    /// Descriptions of tools and of the form of the answer.
-    Definition,
-    /// Other strings beside what is said: names, words of schemas, metadata.
-    Field,
-}
-
-/// What is done with a match.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub(crate) enum Then {
-    /// The request or reply is refused.
-    #[default]
-    Deny,
-    /// `[REMOVED]` stands in its place.
-    Mask,
-    /// `replacement` stands in its place.
-    Replace,
-}
-
-/// Both ways: what guards look at unless they say.
-pub(crate) fn both() -> Vec<Side> {
-    vec![Side::Request, Side::Reply]
-}
-
-impl Then {
-    /// What stands in the place of a find; `None`: finds deny.
-    pub(crate) fn instead(self, replacement: Option<String>) -> Option<String> {
-        match self {
-            Then::Deny => None,
-            Then::Mask => Some("[REMOVED]".to_owned()),
-            Then::Replace => replacement,
-        }
+    /// Where the end of a text begins that may become a find with what follows it: so much of a stream is held back.
+    fn growing(&self, text: &str) -> usize {
+        floor(text, text.len().saturating_sub(self.longest()))
     }
 
-    /// Tells of settings that cannot work together, each with its help.
-    pub(crate) fn check(self, on: &[Side], replacement: Option<&str>, mut wrong: impl FnMut(&str, &str)) {
-        if on.is_empty() {
-            wrong("the guard looks nowhere", "leave `on` out, or name `request` or `reply`");
-        }
-        if (self == Then::Replace) != replacement.is_some() {
-            wrong("`replacement` and `then: replace` go together", "set both or neither");
-        }
+    /// What is done with finds of this number, if not what the policy says for all.
+    fn action(&self, _number: usize) -> Option<&Action> {
+        None
+    }
+
+    /// What stands in the place of a find where that is [`Action::Rewrite`].
+    fn rewrite(&self, _number: usize, _found: &str) -> String {
+        String::new()
+    }
+
+    /// Whether it may edit, where this is what the policy says for all finds.
+    fn edits(&self, action: &Action) -> bool {
+        matches!(action, Action::Replace(_) | Action::Rewrite)
+    }
+
+    /// Whether escapes (`\u200b`) in plain text are read as what they mean. In JSON they always are.
+    fn reads_escapes(&self) -> bool {
+        true
     }
 }
 
@@ -98,12 +55,10 @@ pub(crate) struct Treatment {
     pub(crate) on: Vec<Side>,
     /// Whose texts it reads; all if none is named.
     pub(crate) roles: Vec<Role>,
-    /// What stands in the place of a find; `None`: finds deny.
-    pub(crate) instead: Option<String>,
+    /// What is done with a find.
+    pub(crate) action: Action,
     /// What the client is told when a find denies.
     pub(crate) message: String,
-    /// So many bytes of a stream are held back, since a find may begin in them.
-    pub(crate) longest: usize,
 }
 
 impl Treatment {
@@ -131,22 +86,24 @@ struct Inner {
 
 impl Inner {
     fn reads(&self, role: TextRole) -> bool {
-        let role = match role {
-            TextRole::System => Role::System,
-            TextRole::User => Role::User,
-            TextRole::Assistant | TextRole::Reasoning | TextRole::Refusal => Role::Assistant,
-            TextRole::Tool => Role::Tool,
-            TextRole::Arguments => Role::Arguments,
-            TextRole::Input => Role::Input,
-            TextRole::Definition => Role::Definition,
-            TextRole::Field => Role::Field,
-        };
-        let roles = &self.treatment.roles;
-        roles.is_empty() || roles.contains(&role)
+        Role::reads(&self.treatment.roles, role)
     }
 
-    fn denial(&self) -> Box<Denial> {
-        Box::new(Denial::new(ErrorCode::ContentDenied, self.treatment.message.clone()))
+    fn reading<'a>(&self, written: &'a str, form: TextForm) -> Reading<'a> {
+        match form.is_json() || self.finder.reads_escapes() {
+            true => Reading::of(written, form),
+            false => Reading::as_written(written),
+        }
+    }
+
+    fn action(&self, number: usize) -> &Action {
+        self.finder.action(number).unwrap_or(&self.treatment.action)
+    }
+
+    /// The denial, if a find denies.
+    fn denial(&self, matches: &[(Range<usize>, usize)]) -> Option<Box<Denial>> {
+        let denies = matches.iter().any(|(_, number)| *self.action(*number) == Action::Deny);
+        denies.then(|| Box::new(Denial::new(ErrorCode::ContentDenied, self.treatment.message.clone())))
     }
 
     /// The changes to one text; adds its matches to `seen`.
@@ -155,16 +112,13 @@ impl Inner {
             return None;
         }
         let written = at.text.as_str();
-        let reading = Reading::of(written, at.text.form);
+        let reading = self.reading(written, at.text.form);
         let matches = self.finder.find(&reading.text);
         if matches.is_empty() {
             return None;
         }
-        seen.add(&matches);
-        Some((
-            at.index,
-            self.edits(written, &reading, at.text.form, matches.into_iter().map(|(range, _)| range), false),
-        ))
+        seen.add(self, &matches, Place::of(&at));
+        Some((at.index, self.edits(written, &reading, at.text.form, matches, false)))
     }
 
     fn edits(
@@ -172,39 +126,58 @@ impl Inner {
         written: &str,
         reading: &Reading<'_>,
         form: TextForm,
-        matches: impl Iterator<Item = Range<usize>>,
+        matches: Vec<(Range<usize>, usize)>,
         open: bool,
     ) -> Vec<Replace> {
-        let Some(instead) = &self.treatment.instead else { return Vec::new() };
-        let parts = matches.flat_map(|range| reading.parts(written, range, form));
-        let edit = |part: Range<usize>| {
-            let range = reading.written(part.start)..reading.written(part.end);
-            // A number that stands bare in a JSON document can only become another number.
-            let bare = form.is_json() && !in_string(written.get(..range.start).unwrap_or_default(), open);
-            Replace::new(range, if bare { "0" } else { instead.as_str() })
-        };
-        parts.map(edit).collect()
+        let mut edits = Vec::new();
+        for (range, number) in matches {
+            let with = match self.action(number) {
+                Action::Replace(with) => Cow::Borrowed(with.as_str()),
+                Action::Rewrite => Cow::Owned(
+                    self.finder.rewrite(number, reading.text.get(range.clone()).unwrap_or_default()),
+                ),
+                Action::Deny | Action::Observe | Action::Tag(_) => continue,
+            };
+            for part in reading.split(written, range, form) {
+                let range = reading.written(part.start)..reading.written(part.end);
+                if !form.is_json() || in_string(written.get(..range.start).unwrap_or_default(), open) {
+                    edits.push(Replace::new(range, with.as_ref()));
+                } else if reading.text.get(part).is_some_and(|text| text.chars().any(char::is_alphanumeric)) {
+                    // A number that stands bare in a JSON document can only become another number.
+                    edits.push(Replace::new(range, "0"));
+                }
+            }
+        }
+        edits
     }
 }
 
-/// What was found, and how often.
+/// What was found so far of a request, or of a reply.
 #[derive(Default)]
 struct Seen {
-    matches: u32,
-    first: Option<usize>,
+    findings: Findings<usize>,
+    denial: Option<Box<Denial>>,
+    tags: Vec<Arc<str>>,
 }
 
 impl Seen {
-    fn add(&mut self, matches: &[(Range<usize>, usize)]) {
-        self.matches += u32::try_from(matches.len()).unwrap_or(u32::MAX);
-        self.first = self.first.or(matches.first().map(|(_, number)| *number));
+    fn add(&mut self, inner: &Inner, matches: &[(Range<usize>, usize)], place: Place) {
+        for (_, number) in matches {
+            self.findings.add(*number, place);
+            if let Action::Tag(tag) = inner.action(*number)
+                && !self.tags.contains(tag)
+            {
+                self.tags.push(Arc::clone(tag));
+            }
+        }
+        if self.denial.is_none() {
+            self.denial = inner.denial(matches);
+        }
     }
 
     fn tell(&self, finder: &dyn Finder, reply: bool, notes: &mut Notes) {
-        let Some(first) = self.first else { return };
-        let side = if reply { "reply" } else { "request" };
-        notes.reason.get_or_insert_with(|| format!("the {side} {}", finder.says(first)));
-        notes.fact(if reply { "reply_matches" } else { "matches" }, self.matches);
+        self.findings.tell(|number| finder.says(*number), reply, notes);
+        self.tags.iter().for_each(|tag| notes.tag(tag));
     }
 }
 
@@ -223,7 +196,7 @@ impl Stage for Guard {
         Declares {
             needs: Needs::BODY | reply,
             streaming: if self.reply { Streaming::Events } else { Streaming::None },
-            edits_request: self.request && self.inner.treatment.instead.is_some(),
+            edits_request: self.request && self.inner.finder.edits(&self.inner.treatment.action),
             judges_request: self.request,
             reads_reply: self.reply,
             reads_operations: Some(TEXT_OPERATIONS),
@@ -251,7 +224,7 @@ impl Stage for Guard {
                 return Hook::Done(Verdict::Fault("a match could not be taken out of the request".into()));
             }
         }
-        Hook::Done(self.verdict(&seen, false, visit.notes))
+        Hook::Done(self.verdict(seen, false, visit.notes))
     }
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
@@ -263,7 +236,7 @@ impl Stage for Guard {
                 return Hook::Done(Verdict::Fault("a match could not be taken out of the reply".into()));
             }
         }
-        Hook::Done(self.verdict(&seen, true, visit.notes))
+        Hook::Done(self.verdict(seen, true, visit.notes))
     }
 
     fn stream(&self, _visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
@@ -276,12 +249,9 @@ impl Stage for Guard {
 }
 
 impl Guard {
-    fn verdict(&self, seen: &Seen, reply: bool, notes: &mut Notes) -> Verdict {
+    fn verdict(&self, seen: Seen, reply: bool, notes: &mut Notes) -> Verdict {
         seen.tell(&*self.inner.finder, reply, notes);
-        match seen.first {
-            Some(_) if self.inner.treatment.instead.is_none() => Verdict::Deny(self.inner.denial()),
-            _ => Verdict::Continue,
-        }
+        seen.denial.map_or(Verdict::Continue, Verdict::Deny)
     }
 }
 
@@ -304,9 +274,9 @@ impl WindowJudge for Judge {
     fn window<'a>(&'a mut self, block: Block, text: &'a str, last: bool) -> WindowFlow<'a> {
         let (form, role) = match block.kind {
             BlockKind::Arguments => (TextForm::Json, TextRole::Arguments),
-            BlockKind::Text | BlockKind::Reasoning | BlockKind::Refusal => {
-                (TextForm::Plain, TextRole::Assistant)
-            }
+            BlockKind::Text => (TextForm::Plain, TextRole::Assistant),
+            BlockKind::Reasoning => (TextForm::Plain, TextRole::Reasoning),
+            BlockKind::Refusal => (TextForm::Plain, TextRole::Refusal),
         };
         if !self.inner.reads(role) {
             return WindowFlow::Done(Window::pass(text.len()));
@@ -318,14 +288,15 @@ impl WindowJudge for Judge {
         let Some(past) = self.pasts.get_mut(index) else { return WindowFlow::Done(Window::pass(0)) };
         let before = past.text.len();
         let whole = format!("{}{text}", past.text);
-        let reading = Reading::of(&whole, form);
-        let mut matches = self.inner.finder.find(&reading.text);
+        let reading = self.inner.reading(&whole, form);
+        let finder = &*self.inner.finder;
+        let mut matches = finder.find(&reading.text);
         // What seems to begin where memory begins may be `^` in the wrong place.
         matches.retain(|(range, _)| !(past.cut && range.start == 0) && reading.written(range.end) > before);
         let mut passed = whole.len();
         if !last {
-            passed =
-                passed.saturating_sub(self.inner.treatment.longest).min(cut_escape(&whole).unwrap_or(passed));
+            let growing = reading.written(finder.growing(&reading.text));
+            passed = passed.min(growing).min(cut_escape(&whole).unwrap_or(passed));
             for (range, _) in matches.iter().rev() {
                 let (start, end) = (reading.written(range.start), reading.written(range.end));
                 if end > passed {
@@ -335,19 +306,20 @@ impl WindowJudge for Judge {
             passed = floor(&whole, passed.max(before));
         }
         matches.retain(|(range, _)| reading.written(range.end) <= passed);
-        self.seen.add(&matches);
-        if self.inner.treatment.instead.is_none() && !matches.is_empty() {
-            let verdict = StreamVerdict::Deny(self.inner.denial());
+        let choice = usize::try_from(block.choice).unwrap_or(usize::MAX);
+        self.seen.add(&self.inner, &matches, Place { role: Some(role), message: Some(choice) });
+        if let Some(denial) = self.inner.denial(&matches) {
+            let verdict = StreamVerdict::Deny(denial);
             return WindowFlow::Done(Window { verdict, ..Window::pass(0) });
         }
         let head = text.get(..passed - before).unwrap_or_default();
-        let own = Reading::of(head, form);
+        let own = self.inner.reading(head, form);
         let place = |offset: usize| own.read(reading.written(offset).saturating_sub(before));
-        let ranges = matches.iter().map(|(range, _)| place(range.start)..place(range.end));
-        let edits = self.inner.edits(head, &own, form, ranges, past.quoted);
+        let own_matches = matches.into_iter().map(|(range, n)| (place(range.start)..place(range.end), n));
+        let edits = self.inner.edits(head, &own, form, own_matches.collect(), past.quoted);
         past.quoted = in_string(head, past.quoted);
         past.text.push_str(head);
-        let forgotten = floor(&past.text, past.text.len().saturating_sub(self.inner.treatment.longest));
+        let forgotten = floor(&past.text, past.text.len().saturating_sub(finder.longest()));
         past.cut |= forgotten > 0;
         past.text.drain(..forgotten);
         WindowFlow::Done(Window { edits, ..Window::pass(head.len()) })
@@ -363,6 +335,6 @@ impl WindowJudge for Judge {
 }
 
 /// The nearest place at or before `place` where a character begins.
-fn floor(text: &str, place: usize) -> usize {
+pub(crate) fn floor(text: &str, place: usize) -> usize {
     (0..=place.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0)
 }

@@ -1,55 +1,25 @@
 //! What the guards' tests share: a request through a pipeline with one guard, against a scripted provider.
 
-use crate::guard::{pii, regex, secrets};
+use crate::{Metrics, registry};
 use bytes::Bytes;
 use futures::future::BoxFuture;
 use futures::{FutureExt, StreamExt};
 use http::HeaderMap;
-use schemars::JsonSchema;
-use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::Duration;
 use weir_catalog::Catalogue;
 use weir_diagnostic::{Diagnostics, render};
-use weir_message::{Dialect, Operation, Request, Trace, Verb};
+use weir_message::{Dialect, Operation, Request, Trace};
 use weir_pipeline::{
-    Answer, Call, CallError, Clock, Exchange, Gateway, Plan, Registry, ResponseBody, Secrets, Sink, Stage,
-    Upstream, Workbench, Workshop, compile, handle,
+    Answer, Call, CallError, Clock, Exchange, Gateway, Plan, ResponseBody, Secrets, Sink, Upstream, Workshop,
+    compile, handle,
 };
-use weir_policy::{BodyDecl, Builtins, Environment, Snapshot, StageDecl, load};
+use weir_policy::{Environment, Snapshot, load};
 use weir_state::State;
 
-struct Guards;
-
-fn schema<T: JsonSchema>() -> schemars::Schema {
-    SchemaSettings::draft2020_12().for_deserialize().into_generator().into_root_schema_for::<T>()
-}
-
-impl Builtins for Guards {
-    fn names(&self, verb: Verb) -> Vec<&'static str> {
-        if verb == Verb::Guard { vec!["pii", "regex", "secrets"] } else { Vec::new() }
-    }
-
-    fn schema(&self, _: Verb, name: &str) -> Option<schemars::Schema> {
-        match name {
-            "pii" => Some(schema::<pii::Settings>()),
-            "regex" => Some(schema::<regex::Settings>()),
-            "secrets" => Some(schema::<secrets::Settings>()),
-            _ => None,
-        }
-    }
-}
-
-impl Registry for Guards {
-    fn compile(&self, decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
-        match &decl.body {
-            BodyDecl::Builtin(name) if &***name == "pii" => pii::compile(decl, bench),
-            BodyDecl::Builtin(name) if &***name == "secrets" => secrets::compile(decl, bench),
-            _ => regex::compile(decl, bench),
-        }
-    }
-}
+/// Files that stand in every set here, beside the policy.
+const FILES: [(&str, &str); 1] = [("list.txt", "# Rivals\nAcme\n\n  Globex Corp  \nＩｎｉｔｅｃｈ\n")];
 
 struct NoRows;
 
@@ -147,12 +117,14 @@ fn plan(guard: &str) -> Result<Plan, String> {
     let yaml = format!(
         "weir: v1\nproviders:\n  a: {{ dialect: openai, base_url: http://127.0.0.1:1/v1, responses: true }}\nmodels:\n  m: {{ targets: [ {{ provider: a, model: ma }} ] }}\npipelines:\n  - pipeline: p\n    anonymous: true\n    stages:\n      - {guard}\n"
     );
-    let snapshot = Snapshot::from_files([("policy.yaml", yaml)]);
-    let loaded = load(&snapshot, &Environment { builtins: &Guards, catalogue: &NoRows, library: &[] });
+    let files = FILES.iter().map(|(name, text)| (*name, (*text).to_owned()));
+    let snapshot = Snapshot::from_files(files.chain([("policy.yaml", yaml)]));
+    let registry = registry(Metrics::new());
+    let loaded = load(&snapshot, &Environment { builtins: &*registry, catalogue: &NoRows, library: &[] });
     let Some(set) = loaded.set else { return Err(render(&loaded.sources, &loaded.diagnostics, false)) };
     let folder = weir_inference::default_directory(|name| std::env::var_os(name)).unwrap_or_default();
     let workshop = Workshop {
-        registry: Arc::new(Guards),
+        registry,
         catalogue: Catalogue::builtin(),
         inference: weir_inference::Models::open(&folder),
         state: Arc::clone(STATE.get_or_init(Arc::default)),

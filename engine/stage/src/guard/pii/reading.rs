@@ -14,6 +14,11 @@ pub(crate) struct Reading<'a> {
 }
 
 impl<'a> Reading<'a> {
+    /// A text that is searched as it stands, backslashes too.
+    pub(crate) fn as_written(written: &'a str) -> Self {
+        Self { text: Cow::Borrowed(written), seams: Vec::new() }
+    }
+
     pub(crate) fn of(written: &'a str, form: TextForm) -> Self {
         let json = form.is_json();
         if !written.bytes().any(|byte| byte == b'\\' || (json && byte == b'"')) {
@@ -61,8 +66,20 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// The parts of a range that lie between the quotes of a JSON document; for other texts the range itself.
+    /// The parts of a range that lie between the quotes of a JSON document, those with a letter or digit; for other texts the
+    /// range itself.
     pub(crate) fn parts(&self, written: &str, range: Range<usize>, form: TextForm) -> Vec<Range<usize>> {
+        let mut parts = self.split(written, range, form);
+        if form.is_json() {
+            parts.retain(|part| {
+                self.text.get(part.clone()).is_some_and(|text| text.chars().any(char::is_alphanumeric))
+            });
+        }
+        parts
+    }
+
+    /// The parts of a range that lie between the quotes of a JSON document; for other texts the range itself.
+    pub(crate) fn split(&self, written: &str, range: Range<usize>, form: TextForm) -> Vec<Range<usize>> {
         let is_quote = |at: usize| written.as_bytes().get(self.written(at)) == Some(&b'"');
         let Some(text) = self.text.get(range.clone()).filter(|_| form.is_json()) else {
             return vec![range];
@@ -74,9 +91,7 @@ impl<'a> Reading<'a> {
             from = range.start + at + 1;
         }
         parts.push(from..range.end);
-        parts.retain(|part| {
-            self.text.get(part.clone()).is_some_and(|text| text.chars().any(char::is_alphanumeric))
-        });
+        parts.retain(|part| !part.is_empty());
         parts
     }
 }
