@@ -23,7 +23,7 @@ use weir_pipeline::{Access, Answer, AuthScheme, Call, CallError, Clock, Endpoint
 
 /// Attempts over HTTP and the connections they share.
 pub(crate) struct Http {
-    sites: Sites,
+    sites: Arc<Sites>,
     pub(super) tokens: Tokens,
     pub(super) clock: Arc<dyn Clock>,
 }
@@ -37,7 +37,7 @@ pub(crate) struct Line {
 
 impl Http {
     pub(crate) fn new(clock: Arc<dyn Clock>) -> Self {
-        Self { sites: Sites::new(), tokens: Tokens::default(), clock }
+        Self { sites: Arc::new(Sites::new()), tokens: Tokens::default(), clock }
     }
 
     /// Sends one attempt; back when the reply's head is there.

@@ -13,12 +13,15 @@ use std::hash::Hash;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+use tokio::sync::OnceCell;
 use tokio::time::Instant;
 use weir_message::Cause;
 use weir_pipeline::{CallError, Endpoint, Http2};
 
-/// How long an address is taken as known. Past it, it is looked up again; while that fails, the old one serves on.
+/// How long an address is taken as known. For as long again it serves on while it is looked up behind; past that, requests
+/// wait for the lookup, and where it fails, the old one serves them.
 const ADDRESS_LIFE: Duration = Duration::from_secs(30);
 /// How many idle connections are kept in all.
 const POOL: usize = 1024;
@@ -39,6 +42,20 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
         self.0.load().get(key).cloned()
     }
 
+    /// What is there, or what this makes.
+    fn get_or_put(&self, key: &K, make: impl Fn() -> V) -> Arc<V> {
+        if let Some(value) = self.get(key) {
+            return value;
+        }
+        let value = Arc::new(make());
+        let before = self.0.rcu(|map| {
+            let mut map = HashMap::clone(map);
+            map.entry(key.clone()).or_insert_with(|| Arc::clone(&value));
+            map
+        });
+        before.get(key).map_or(value, Arc::clone)
+    }
+
     fn put(&self, key: &K, value: Arc<V>) {
         self.0.rcu(|map| {
             let mut map = HashMap::clone(map);
@@ -57,13 +74,15 @@ pub(crate) struct Site {
     /// The connections to it.
     pub lines: Arc<Lines>,
     until: Instant,
+    /// Whether somebody looks it up again.
+    renewed: AtomicBool,
 }
 
 /// All places known so far.
 pub(crate) struct Sites {
     sites: Shelf<Endpoint, Site>,
-    /// By the file of trusted certificates; without one, the system's.
-    lines: Shelf<Option<PathBuf>, Lines>,
+    /// By the file of trusted certificates; without one, the system's. Reading them takes milliseconds: once for all who wait.
+    lines: Shelf<Option<PathBuf>, OnceCell<Arc<Lines>>>,
 }
 
 impl Sites {
@@ -71,9 +90,15 @@ impl Sites {
         Self { sites: Shelf::new(), lines: Shelf::new() }
     }
 
-    /// The place of an endpoint, if it is known and fresh.
-    pub(crate) fn known(&self, endpoint: &Endpoint, now: Instant) -> Option<Arc<Site>> {
-        self.sites.get(endpoint).filter(|site| now < site.until)
+    /// The place of an endpoint, if it is known. What has aged is looked up again by one, behind the request that sees it first.
+    pub(crate) fn known(self: &Arc<Self>, endpoint: &Endpoint, now: Instant) -> Option<Arc<Site>> {
+        let site = self.sites.get(endpoint).filter(|site| now < site.until + ADDRESS_LIFE)?;
+        if now >= site.until && !site.renewed.swap(true, Ordering::Relaxed) {
+            let (sites, endpoint) = (Arc::clone(self), endpoint.clone());
+            // Where it fails, the next lookup is in the way of a request, which says so.
+            tokio::spawn(async move { sites.find(&endpoint).await.is_ok() });
+        }
+        Some(site)
     }
 
     /// The place of an endpoint, looked up. The error says that its name or its certificates lead nowhere.
@@ -90,17 +115,13 @@ impl Sites {
 
     async fn resolve(&self, endpoint: &Endpoint) -> Result<Site, CallError> {
         let unreachable = |detail: String| CallError::new(Cause::Connect, detail);
-        let lines = match self.lines.get(&endpoint.ca) {
-            Some(lines) => lines,
-            None => {
-                let ca = endpoint.ca.clone();
-                let made = tokio::task::spawn_blocking(move || lines(ca.as_deref())).await;
-                let lines =
-                    Arc::new(made.map_err(|error| unreachable(error.to_string()))?.map_err(unreachable)?);
-                self.lines.put(&endpoint.ca, Arc::clone(&lines));
-                lines
-            }
-        };
+        let lines = self.lines.get_or_put(&endpoint.ca, OnceCell::new);
+        let lines = lines.get_or_try_init(async || {
+            let ca = endpoint.ca.clone();
+            let made = tokio::task::spawn_blocking(move || lines_to(ca.as_deref())).await;
+            made.map_err(|error| unreachable(error.to_string()))?.map(Arc::new).map_err(unreachable)
+        });
+        let lines = Arc::clone(lines.await?);
         let found: Vec<SocketAddr> = tokio::net::lookup_host((&*endpoint.host, endpoint.port))
             .await
             .map_err(|error| unreachable(format!("{}: {error}", endpoint.host)))?
@@ -114,6 +135,7 @@ impl Sites {
             host: HeaderValue::try_from(host).map_err(|error| unreachable(error.to_string()))?,
             lines,
             until: Instant::now() + ADDRESS_LIFE,
+            renewed: AtomicBool::new(false),
         })
     }
 }
@@ -145,7 +167,7 @@ fn peer(endpoint: &Endpoint, address: SocketAddr) -> HttpPeer {
     peer
 }
 
-fn lines(ca: Option<&Path>) -> Result<Lines, String> {
+fn lines_to(ca: Option<&Path>) -> Result<Lines, String> {
     let mut options = ConnectorOptions::new(POOL);
     if let Some(path) = ca {
         let certificates = CertificateDer::pem_file_iter(path)
@@ -178,6 +200,22 @@ mod tests {
         ] {
             assert_eq!(authority(&endpoint(host, port, tls)), want);
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_address_that_has_aged_serves_on_while_one_looks_it_up() {
+        let sites = Arc::new(Sites::new());
+        let here = endpoint("127.0.0.1", 9, false);
+        let first = sites.find(&here).await.expect("an address needs no lookup");
+        let aged = Instant::now() + ADDRESS_LIFE;
+        assert!(sites.known(&here, aged).is_some_and(|site| Arc::ptr_eq(&site, &first)));
+        assert!(sites.known(&here, aged).is_some_and(|site| Arc::ptr_eq(&site, &first)));
+        tokio::time::sleep(ADDRESS_LIFE).await;
+        let second = sites.known(&here, Instant::now()).expect("it was looked up behind");
+        assert!(!Arc::ptr_eq(&second, &first));
+        assert!(sites.known(&here, Instant::now() + 2 * ADDRESS_LIFE).is_none(), "nobody saw it age");
+        let other = sites.find(&here).await.expect("an address needs no lookup");
+        assert!(Arc::ptr_eq(&other.lines, &first.lines), "certificates are read once");
     }
 
     #[test]
