@@ -23,6 +23,9 @@ pipelines:
       - route: requested
 "#;
 
+/// A chat completion.
+const ANSWER: &[u8] = br#"{"id":"x","object":"chat.completion","model":"m","choices":[{"index":0,"message":{"role":"assistant","content":"ok"},"finish_reason":"stop"}]}"#;
+
 const MIB: usize = 1 << 20;
 /// The largest body, unless a listener says otherwise.
 const LIMIT: usize = 32 * MIB;
@@ -130,6 +133,36 @@ fn a_bomb_in_any_coding_is_refused_within_the_limit() {
         );
     }
     assert!(gateway.memory().saturating_sub(before) < 32 * MIB as u64);
+}
+
+#[test]
+fn a_request_that_no_stage_reads_passes_as_it_is_packed_and_unpacked_where_one_reads_or_changes_it() {
+    let renamed = UNREAD.replace("model: fast }", "model: m-1 }");
+    let read = with("      - guard: short\n        cel: size(request.all_text) < 1000");
+    for (policy, stays) in [(UNREAD, true), (&renamed, false), (&read, false)] {
+        let (provider, gateway) = start(policy);
+        provider.always(whole(200, &[("content-type", "application/json")], ANSWER));
+        for coding in Coding::ALL {
+            let body = chat("fast", "hi", false).to_string();
+            let packed = coding.pack(body.as_bytes());
+            let headers = [("content-encoding", coding.name()), ("content-type", "application/json")];
+            let bytes = request("POST", "/v1/chat/completions", &headers, &packed);
+            let reply = gateway.wire().exchange(&bytes).unwrap();
+            assert_eq!(reply.status(), 200, "{coding:?}: {}", reply.text());
+            let call = provider.seen().calls.pop().unwrap();
+            let told = call.headers.iter().find(|(name, _)| name == "content-encoding");
+            match stays {
+                true => {
+                    assert_eq!(told.map(|(_, coding)| coding.as_str()), Some(coding.name()));
+                    assert!(call.body == String::from_utf8_lossy(&packed) && call.body_len == packed.len());
+                }
+                false => {
+                    assert_eq!(told, None);
+                    assert!(call.body.contains("\"content\":\"hi\""), "{coding:?}: {}", call.body);
+                }
+            }
+        }
+    }
 }
 
 #[test]

@@ -213,6 +213,59 @@ fn every_error_has_openais_shape_its_status_and_the_id_of_its_request() {
 }
 
 #[test]
+fn a_401_says_how_to_show_a_key_in_every_dialect_and_not_what_is_wrong_with_one() {
+    let policy = r#"
+weir: v1
+listeners:
+  edge: { address: "{EDGE}", identify: [key] }
+keys:
+  one: { secret: "${env:SUITE_KEY}" }
+  late: { secret: "${env:LATE_KEY}", expires: 2020-01-01 }
+providers:
+  lab: { dialect: openai, base_url: "http://{UPSTREAM}/lab/v1" }
+models:
+  fast: { targets: [{ provider: lab, model: m }] }
+pipelines:
+  - pipeline: members
+    when: request.model == "members"
+    stages:
+      - guard: mine
+        cel: caller != null && caller.team == "none"
+        deny: { status: 401, code: not-a-member, message: members only }
+  - pipeline: all
+    stages:
+      - guard: key
+"#;
+    let provider = Provider::start();
+    let keys = [("SUITE_KEY", "wr_suite"), ("LATE_KEY", "wr_late")];
+    let gateway = Gateway::start_with(Set::of(Some(provider.address), policy), &[], &keys);
+    let bare = "Bearer realm=\"weir\"";
+    let refused = "Bearer realm=\"weir\", error=\"invalid_token\"";
+    let model = |name: &str| chat(name, "x", false);
+    let gemini = json!({ "contents": [{ "role": "user", "parts": [{ "text": "x" }] }] });
+    for (path, headers, body, want) in [
+        ("/v1/chat/completions", vec![], model("fast"), bare),
+        ("/v1/chat/completions", vec![("authorization", "Bearer wr_wrong")], model("fast"), refused),
+        ("/v1/chat/completions", vec![("authorization", "Bearer wr_late")], model("fast"), refused),
+        ("/v1/chat/completions", vec![("authorization", "Basic eDp5")], model("fast"), bare),
+        // A denial of the policy's own with this status.
+        ("/v1/chat/completions", vec![("x-api-key", "wr_suite")], model("members"), bare),
+        ("/v1/messages", vec![("x-api-key", "wr_wrong")], model("fast"), bare),
+        ("/v1beta/models/fast:generateContent", vec![("x-goog-api-key", "wr_wrong")], gemini.clone(), bare),
+        ("/v1beta/models/fast:generateContent", vec![], gemini, bare),
+        ("/cohere/v2/chat", vec![("authorization", "bearer wr_wrong")], model("fast"), refused),
+        ("/bedrock/model/fast/converse", vec![], json!({ "messages": [] }), bare),
+    ] {
+        let reply = post(gateway.edge, path, &headers, &body);
+        let got = (reply.status(), reply.header("www-authenticate"));
+        assert_eq!(got, (401, Some(want)), "{path} {headers:?}: {}", reply.text());
+    }
+    provider.always(entry(json!({ "reply": "so" })));
+    let reply = post(gateway.edge, "/v1/chat/completions", &[("x-api-key", "wr_suite")], &model("fast"));
+    assert_eq!((reply.status(), reply.header("www-authenticate")), (200, None), "{}", reply.text());
+}
+
+#[test]
 fn an_error_names_the_field_to_blame_where_there_is_one() {
     let policy = r#"
 weir: v1

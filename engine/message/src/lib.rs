@@ -39,7 +39,7 @@ pub use json::{JsonOp, JsonPatchError, locate, patch};
 pub use money::Money;
 pub use operation::{Dialect, Operation};
 pub use reply::{Choice, Finish, Reply, ReplyBody};
-pub use request::{Head, Request};
+pub use request::{Head, Packed, Request};
 pub use text::{Beside, Text, TextAt, TextForm, TextRole};
 pub use trace::{Decision, Mode, Outcome, StageTrace, Timings, Trace, Verb};
 pub use usage::Usage;

@@ -7,7 +7,7 @@ use crate::{
 };
 use bytes::Bytes;
 use bytestring::ByteString;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, HeaderValue, Method};
 use std::net::SocketAddr;
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,6 +23,24 @@ pub struct Head {
     pub include_usage: bool,
     /// Just inside the outermost braces of the body: where an added field goes.
     pub object_at: Option<Range<u32>>,
+}
+
+/// A body as it was sent, compressed.
+#[derive(Clone, Debug)]
+pub struct Packed {
+    /// What `content-encoding` calls it.
+    pub coding: HeaderValue,
+    /// Its bytes.
+    pub bytes: Bytes,
+    /// What was unpacked of them.
+    pub plain: Bytes,
+}
+
+impl Packed {
+    /// Whether these bytes are what was unpacked, and not a copy with changes.
+    pub fn holds(&self, bytes: &Bytes) -> bool {
+        self.plain.as_ptr() == bytes.as_ptr() && self.plain.len() == bytes.len()
+    }
 }
 
 /// A request: an envelope, and a body that is decoded only if the plan reads it. Cloning shares the texts' memory.
@@ -50,6 +68,8 @@ pub struct Request {
     pub listener: Arc<str>,
     /// The body as it came, decompressed.
     pub raw: Bytes,
+    /// The same as it was sent, if it was compressed.
+    pub packed: Option<Box<Packed>>,
     /// The few fields that every plan reads.
     pub head: Head,
     /// The typed body.
@@ -88,6 +108,7 @@ impl Request {
             source: None,
             listener: Arc::from(""),
             raw: Bytes::new(),
+            packed: None,
             head: Head::default(),
             body: Body::Unread,
             params: Params::default(),

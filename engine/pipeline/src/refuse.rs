@@ -28,6 +28,7 @@ fn failed(plan: &Plan, request: &Request, fault: &Fault) -> Response {
     identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);
     retry_after(&mut headers, fault.retry_after);
+    challenge(&mut headers, fault.status(), request);
     Response { status: fault.status(), headers, body: ResponseBody::Whole(body) }
 }
 
@@ -57,6 +58,7 @@ pub(crate) fn response(plan: &Plan, x: &Exchange, refusal: &Refusal) -> Response
     identify(&mut headers, request.dialect, &request.id);
     revision(&mut headers, plan);
     retry_after(&mut headers, after);
+    challenge(&mut headers, status, request);
     Response { status, headers, body: ResponseBody::Whole(body) }
 }
 
@@ -170,6 +172,21 @@ fn retry_after(headers: &mut HeaderMap, after: Option<Duration>) {
         let seconds = after.as_secs() + u64::from(after.subsec_nanos() > 0);
         headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds.max(1)));
     }
+}
+
+/// Says with a 401 how to show a key (RFC 9110, 11.6.1): as a bearer token, which clients of every dialect can. That one was
+/// shown is told too (RFC 6750, 3.1); what is wrong with it is not.
+fn challenge(headers: &mut HeaderMap, status: u16, request: &Request) {
+    if status != 401 {
+        return;
+    }
+    let shown = request.headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let scheme = shown.and_then(|shown| shown.get(..7));
+    let value = match scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer ")) {
+        true => "Bearer realm=\"weir\", error=\"invalid_token\"",
+        false => "Bearer realm=\"weir\"",
+    };
+    headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(value));
 }
 
 /// Names the revision.

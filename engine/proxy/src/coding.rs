@@ -32,6 +32,15 @@ pub(crate) enum CodingError {
 }
 
 impl Coding {
+    /// What `content-encoding` calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Coding::Gzip => "gzip",
+            Coding::Brotli => "br",
+            Coding::Zstd => "zstd",
+        }
+    }
+
     /// The coding that `content-encoding` names; `None` if it names none; an error if it is none of ours or several.
     pub(crate) fn of(headers: &HeaderMap) -> Result<Option<Coding>, ()> {
         let mut found = None;

@@ -3,12 +3,12 @@
 use super::answered::REPLY_LIMIT;
 use super::{Wants, streams};
 use crate::run::Run;
-use crate::{AuthScheme, Call, Provider, Refusal, Target};
+use crate::{Access, AuthScheme, Call, Provider, Refusal, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_dialect::WireFormat;
-use weir_message::{ErrorCode, Request};
+use weir_message::{Body, ErrorCode, Request};
 
 impl Run {
     /// The attempt as it is sent, or why it is not: what the target's dialect has no place for, where the provider's
@@ -50,6 +50,15 @@ impl Run {
         for (name, value) in out.headers {
             headers.entry(name).or_insert(value);
         }
+        let mut body = out.body;
+        // What no stage reads goes on as it came. The guard of what was unpacked is no guard of what another unpacks.
+        if let Some(packed) = request.packed.as_ref().filter(|_| request.body == Body::Unread)
+            && packed.holds(&body)
+            && provider.access != Access::Echo
+        {
+            body = packed.bytes.clone();
+            headers.insert(header::CONTENT_ENCODING, packed.coding.clone());
+        }
         self.x.trace.dropped = out.dropped.iter().map(|one| one.feature.to_owned()).collect();
         Ok(Ok(Call {
             provider: Arc::clone(provider),
@@ -58,7 +67,7 @@ impl Run {
             method: request.method.clone(),
             path: out.path,
             headers,
-            body: out.body,
+            body,
             timeouts,
             decode,
             body_limit: REPLY_LIMIT,

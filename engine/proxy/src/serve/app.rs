@@ -10,7 +10,7 @@ use crate::listener::{Bound, Limits};
 use crate::watch::Current;
 use async_trait::async_trait;
 use bytes::Bytes;
-use http::header::{ALLOW, CONTENT_TYPE};
+use http::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
@@ -205,8 +205,8 @@ impl App {
                 return self.refuse(session, &plan, request, &fault, asked).await;
             }
         };
-        let raw = match body::read(session, announced, limits).await {
-            Ok(raw) => raw,
+        let (raw, packed) = match body::read(session, announced, limits).await {
+            Ok(body) => body,
             Err(NoBody::Gone) => return End::Gone,
             Err(NoBody::Refused(fault)) => {
                 session.set_keepalive(None);
@@ -229,6 +229,7 @@ impl App {
         request.query = parts.uri.query().and_then(without_key);
         request.headers = headers;
         request.raw = raw;
+        request.packed = packed;
         let response = tokio::select! {
             biased;
             response = weir_pipeline::handle(&shared.gateway, plan, request) => response,
@@ -289,7 +290,8 @@ fn sound(session: &ServerSession, limits: &Limits) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A request that is refused by its head: with the id that the client gave it, if any, and no other header.
+/// A request that is refused by its head: with the id that the client gave it, if any, and no other header. Of a bearer token
+/// that one was shown is kept, for the challenge.
 fn refused_head(session: &ServerSession, fresh: &Uuid, dialect: Dialect) -> Request {
     let head = session.req_header();
     let mut headers = HeaderMap::new();
@@ -298,6 +300,10 @@ fn refused_head(session: &ServerSession, fresh: &Uuid, dialect: Dialect) -> Requ
     }
     let mut request =
         Request::new(ids::request_id(&mut headers, fresh), dialect, Operation::Http, head.uri.path());
+    let shown = head.headers.get(AUTHORIZATION).and_then(|shown| shown.as_bytes().get(..7));
+    if shown.is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"bearer ")) {
+        request.headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer *"));
+    }
     request.method = head.method.clone();
     request
 }

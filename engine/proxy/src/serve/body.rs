@@ -4,8 +4,8 @@ use super::strict;
 use crate::coding::{Coding, CodingError, Decoder};
 use crate::listener::Limits;
 use bytes::{Bytes, BytesMut};
-use http::HeaderMap;
 use http::header::{EXPECT, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue};
 use pingora::ErrorType;
 use pingora::prelude::timeout;
 use pingora::protocols::Stream;
@@ -13,7 +13,7 @@ use pingora::protocols::http::ServerSession;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::Instant;
-use weir_message::{ErrorCode, Fault};
+use weir_message::{ErrorCode, Fault, Packed};
 
 /// How much of a refused request's body is read before the reply, in bytes.
 const SMALL: u64 = 256 * 1024;
@@ -67,14 +67,14 @@ pub(crate) fn announced(headers: &HeaderMap, limits: &Limits) -> Result<Announce
     Ok(Announced { length, coding, expects_continue })
 }
 
-/// Reads the body whole.
+/// Reads the body whole: unpacked, and as it came if it was packed.
 pub(crate) async fn read(
     session: &mut ServerSession,
     announced: Announced,
     limits: &Limits,
-) -> Result<Bytes, NoBody> {
+) -> Result<(Bytes, Option<Box<Packed>>), NoBody> {
     if session.is_body_empty() {
-        return Ok(Bytes::new());
+        return Ok((Bytes::new(), None));
     }
     if announced.expects_continue {
         send_continue(session).await?;
@@ -86,7 +86,7 @@ pub(crate) async fn read(
             Some(Decoder::whole(coding, limits.body).map_err(|error| coding_fault(error, limits))?)
         }
     };
-    let mut whole = BytesMut::new();
+    let (mut whole, mut packed) = (BytesMut::new(), BytesMut::new());
     let mut arrived = 0;
     loop {
         let left = deadline.saturating_duration_since(Instant::now());
@@ -102,10 +102,11 @@ pub(crate) async fn read(
         }
         match &mut decoder {
             Some(decoder) => {
+                packed.extend_from_slice(&piece);
                 whole.extend_from_slice(&decoder.push(&piece).map_err(|error| coding_fault(error, limits))?);
             }
             // All in one piece: no copy.
-            None if announced.length == Some(piece.len() as u64) => return Ok(piece),
+            None if announced.length == Some(piece.len() as u64) => return Ok((piece, None)),
             None => {
                 if whole.is_empty() {
                     whole.reserve(usize::try_from(announced.length.unwrap_or(0).min(RESERVE)).unwrap_or(0));
@@ -117,7 +118,12 @@ pub(crate) async fn read(
     if let Some(decoder) = decoder {
         whole.extend_from_slice(&decoder.finish().map_err(|error| coding_fault(error, limits))?);
     }
-    Ok(whole.freeze())
+    let plain = whole.freeze();
+    let packed = announced.coding.map(|coding| {
+        let coding = HeaderValue::from_static(coding.name());
+        Box::new(Packed { coding, bytes: packed.freeze(), plain: plain.clone() })
+    });
+    Ok((plain, packed))
 }
 
 /// Tells a client that waits to be asked for its body to send it.
