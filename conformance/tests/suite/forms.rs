@@ -85,6 +85,12 @@ fn a_form_that_cannot_be_read_or_says_what_must_not_be_said_goes_nowhere() {
     let path = "/v1/audio/transcriptions";
     for (fields, status, code) in [
         (&[("model", "fast"), ("prompt", "the secret-word")][..], 403, "content-denied"),
+        (&[("model", "fast"), ("hint", "the secret-word")], 403, "content-denied"),
+        (
+            &[("model", "fast"), ("known_speaker_names[]", "a"), ("known_speaker_names[]", "secret-word")],
+            403,
+            "content-denied",
+        ),
         (&[("model", "fast"), ("stream", "true")], 400, "bad-request"),
         (&[("model", "fast"), ("prompt", "a"), ("prompt", "secret-word")], 400, "bad-request"),
         (&[("model", "fast"), ("Prompt", "secret-word")], 400, "bad-request"),

@@ -56,6 +56,14 @@ const CHOICES: &[&str] = &[
     "latency",
     "conversation",
     "qualifiers",
+    "stream_format",
+    "size",
+    "quality",
+    "style",
+    "background",
+    "moderation",
+    "input_fidelity",
+    "timestamp_granularities",
     "anthropic_beta",
     "guardrailIdentifier",
     "guardrailVersion",
@@ -67,6 +75,8 @@ const BYTES: &[&str] = &[
     "bytes",
     "file_data",
     "b64_json",
+    "image",
+    "mask",
     "result",
     "signature",
     "thought_signature",
@@ -92,6 +102,9 @@ const DEFINITIONS: &[&str] = &[
     "guided_json",
 ];
 
+/// Fields that name a form of the answer where they do not describe it.
+const FORMATS: &[&str] = &["response_format", "output_format"];
+
 /// Fields of the client's own bookkeeping: all of them are words, whatever they are called.
 const LABELS: &[&str] = &["metadata", "labels", "requestMetadata", "request_metadata", "user_location"];
 
@@ -112,10 +125,9 @@ const NAMES: &[&str] = &[
     "image_url",
 ];
 
-/// Reads them. A body without a typed form has none beside it, nor has one for images, sound or moderation: its form is all
-/// of its words.
+/// Reads them. A body without a typed form has none beside it.
 pub(crate) fn read(request: &mut Request, whole: &ByteString) -> Scanned<()> {
-    if matches!(request.body, Body::Unread | Body::Opaque | Body::Words(_)) {
+    if matches!(request.body, Body::Unread | Body::Opaque) {
         return Ok(());
     }
     let mut typed = Vec::new();
@@ -125,6 +137,14 @@ pub(crate) fn read(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     reader.value(&mut Scan::all(whole)?, "", Area::Free)?;
     request.beside = reader.found;
     Ok(())
+}
+
+/// What a field of a form is for that its typed form has no place for; `None` if it is left out. Of a list (`include[]`) each
+/// item is a field.
+pub(crate) fn of_form(name: &str, value: &str) -> Option<TextRole> {
+    let name = name.strip_suffix("[]").unwrap_or(name);
+    let is_bare = value.parse::<f64>().is_ok() || matches!(value, "" | "true" | "false" | "null");
+    (!is_bare).then(|| role(name, Area::Free.below(name), value)).flatten()
 }
 
 /// What a value is part of.
@@ -227,6 +247,7 @@ fn role(key: &str, area: Area, value: &str) -> Option<TextRole> {
         return None;
     }
     let is_choice = key == "type"
+        || FORMATS.contains(&key)
         || area == Area::Free && (CHOICES.contains(&key) || key.ends_with("_id") || key.ends_with("Id"));
     if is_choice {
         return (!is_word(value)).then_some(TextRole::Field);

@@ -9,8 +9,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use std::ops::Range;
 use weir_message::{
-    Body, Choice, ErrorCode, Fault, Finish, Head, Param, Params, Part, Reply, ReplyBody, Request, Splices,
-    Text, TextForm, Usage,
+    Beside, Body, Choice, ErrorCode, Fault, Finish, Head, Param, Params, Part, Reply, ReplyBody, Request,
+    Splices, Text, TextForm, Usage,
 };
 
 /// Fields that are read: each may stand once, as text, in these letters.
@@ -19,13 +19,18 @@ const KNOWN: [&str; 3] = ["model", "prompt", "stream"];
 /// Reads the fields of a form; the words only with `words`.
 pub(super) fn read(request: &mut Request, fields: &[Field], words: bool) -> Scanned<()> {
     let mut head = Head::default();
-    let (mut params, mut texts) = (Params::default(), Vec::new());
+    let (mut params, mut texts, mut beside) = (Params::default(), Vec::new(), Vec::new());
     let mut seen: Vec<&str> = Vec::new();
     for field in fields {
         let at = field.at.start;
         let Some(name) = KNOWN.into_iter().find(|name| name.eq_ignore_ascii_case(&field.name)) else {
             if !field.is_file && params.get(&field.name).is_none() {
                 params.0.push(parameter(request, field)?);
+            }
+            if words && !field.is_file {
+                let text = text(request, field)?;
+                let role = crate::beside::of_form(&field.name, text.as_str());
+                beside.extend(role.map(|role| Beside { role, text }));
             }
             continue;
         };
@@ -51,6 +56,7 @@ pub(super) fn read(request: &mut Request, fields: &[Field], words: bool) -> Scan
     if words {
         request.body = Body::Words(texts);
         request.params = params;
+        request.beside = beside;
     }
     set_head(request, head);
     Ok(())

@@ -138,7 +138,10 @@ fn choice(scan: &mut Scan<'_>, n: usize, repeats: &mut Vec<(usize, Range<u32>)>)
                         "annotations",
                         "audio",
                     ],
-                    |scan, field, _| parts::said(scan, field, parts),
+                    |scan, field, _| match (field, scan.next()?) {
+                        ("audio", Next::Object) => sound(scan, n, parts, repeats),
+                        _ => parts::said(scan, field, parts),
+                    },
                 )?;
             }
             ("text", Next::String) => {
@@ -158,6 +161,30 @@ fn choice(scan: &mut Scan<'_>, n: usize, repeats: &mut Vec<(usize, Range<u32>)>)
         Ok(())
     })?;
     Ok(out)
+}
+
+/// `audio`: what it says is read as any text; the sound says it once more.
+fn sound(
+    scan: &mut Scan<'_>,
+    n: usize,
+    parts: &mut Vec<Part>,
+    repeats: &mut Vec<(usize, Range<u32>)>,
+) -> Scanned<()> {
+    scan.object(&["transcript", "data"], |scan, field, _| {
+        match (field, scan.next()?) {
+            ("transcript", Next::String) => {
+                let lit = scan.string()?;
+                parts.push(Part::Text(scan.text(&lit, TextForm::Plain)?));
+            }
+            ("data", Next::String) => repeats.push((n, place(scan.skip()?))),
+            _ => {
+                scan.skip()?;
+            }
+        }
+        Ok(())
+    })?;
+    parts.push(parts::other(ByteString::from_static("audio")));
+    Ok(())
 }
 
 /// `finish_reason`; nothing if null.

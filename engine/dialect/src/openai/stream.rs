@@ -247,6 +247,7 @@ fn read(mut scan: Scan<'_>, want: Want) -> Scanned<Chunk> {
 fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned<()> {
     let mut number = n as u64;
     let (from_delta, from_call, from_mark) = (out.deltas.len(), out.calls.len(), out.marks.len());
+    let from_repeat = out.repeats.len();
     let (mut end, mut repeats) = (None, None);
     let known = &["index", "delta", "message", "text", "finish_reason", "logprobs"];
     scan.object(known, |scan, field, _| {
@@ -280,6 +281,7 @@ fn choice(scan: &mut Scan<'_>, n: usize, want: Want, out: &mut Chunk) -> Scanned
         }
         _ => {}
     });
+    out.repeats.iter_mut().skip(from_repeat).for_each(|(choice, _)| *choice = number);
     out.repeats.extend(repeats.map(|at| (number, at)));
     out.ends.extend(end.map(|end| (number, end)));
     Ok(())
@@ -310,9 +312,11 @@ fn delta(scan: &mut Scan<'_>, want: Want, out: &mut Chunk) -> Scanned<()> {
             "function_call",
             "reasoning_details",
             "annotations",
+            "audio",
         ],
         |scan, field, _| {
             match (field, scan.next()?) {
+                ("audio", Next::Object) => sound(scan, out)?,
                 ("content", Next::String) => text(scan, BlockKind::Text, out)?,
                 ("content", Next::Array) => {
                     let mut said = Vec::new();
@@ -348,6 +352,25 @@ fn delta(scan: &mut Scan<'_>, want: Want, out: &mut Chunk) -> Scanned<()> {
             Ok(())
         },
     )?;
+    Ok(())
+}
+
+/// `audio`: what it says is text; sound beside it says that once more. Sound mostly comes in events of its own.
+fn sound(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
+    let (from, mut data) = (out.deltas.len(), None);
+    scan.object(&["transcript", "data"], |scan, field, _| {
+        match (field, scan.next()?) {
+            ("transcript", Next::String) => text(scan, BlockKind::Text, out)?,
+            ("data", Next::String) => data = Some(place(scan.skip()?)),
+            _ => {
+                scan.skip()?;
+            }
+        }
+        Ok(())
+    })?;
+    if out.deltas.len() > from {
+        out.repeats.extend(data.map(|at| (0, at)));
+    }
     Ok(())
 }
 

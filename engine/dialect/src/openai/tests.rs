@@ -296,6 +296,30 @@ fn a_reply_is_read_with_texts_usage_and_model() {
 }
 
 #[test]
+fn what_sound_says_is_read_by_its_transcript_and_goes_with_it() {
+    let body = r#"{"choices":[{"index":0,"message":{"content":null,"audio":{"id":"a","data":"aGk=","transcript":"to carl"}},"finish_reason":"stop"}]}"#;
+    let mut said = reply(Operation::Chat, body);
+    assert_eq!(said.text(), "to carl");
+    assert_eq!(&said.outgoing()[..], body.as_bytes());
+    assert!(said.edit_text(0, &[Replace::new(3..7, "X")]));
+    let out = body.replace("to carl", "to X").replace("\"aGk=\"", "null");
+    assert_eq!(&said.outgoing()[..], out.as_bytes());
+
+    let stream = "data: {\"choices\":[{\"index\":2,\"delta\":{\"audio\":{\"data\":\"aGk=\",\"transcript\":\"carl\"}}}]}\n\n\
+                  data: {\"choices\":[{\"index\":2,\"delta\":{\"audio\":{\"data\":\"aGk=\"}}}]}\n\n";
+    let mut events = events(Level::Text, stream);
+    let sent = |event: &Event| String::from_utf8(event.outgoing().to_vec()).unwrap();
+    assert_eq!(events.iter().map(sent).collect::<String>(), stream);
+    let delta = &events[0].deltas[0];
+    assert_eq!(
+        (delta.block, delta.text.as_str()),
+        (Block { choice: 2, kind: BlockKind::Text, index: 0 }, "carl")
+    );
+    assert!(events[0].set_delta(0, "X"));
+    assert!(!sent(&events[0]).contains("carl") && !sent(&events[0]).contains("aGk="), "{}", sent(&events[0]));
+}
+
+#[test]
 fn a_reply_that_cannot_be_read_is_the_providers_fault() {
     let twice = r#"{"choices":[{"message":{"content":"a","content":"b"}}]}"#;
     for body in ["", "<html>", "{\"choices\":[{]}", twice] {

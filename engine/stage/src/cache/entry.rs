@@ -54,6 +54,7 @@ impl Rules {
                     Part::Text(text) => says |= !text.as_str().trim().is_empty(),
                     Part::ToolCall(_) => says = true,
                     Part::Media(_) => says = true,
+                    Part::Other { kind, .. } if &**kind == "audio" => return Some("the reply is spoken"),
                     Part::Reasoning(_)
                     | Part::Sealed(_)
                     | Part::ToolResult(_)

@@ -41,6 +41,35 @@ fn the_words_of_a_form_are_read_and_changed_where_they_stand() {
 }
 
 #[test]
+fn words_in_fields_that_are_not_known_are_read_too_and_changed_where_they_stand() {
+    let field = |name: &str, value: &str| {
+        format!("--b\r\nContent-Disposition: form-data; name=\"{name}\"\r\n\r\n{value}\r\n")
+    };
+    let body = [
+        ("prompt", "a"),
+        ("hint", "to bob"),
+        ("temperature", "0.5"),
+        ("response_format", "verbose_json"),
+        ("known_speaker_names[]", "carl"),
+        ("known_speaker_names[]", "dora"),
+        ("known_speaker_references[]", "data:audio/wav;base64,aGk="),
+        ("timestamp_granularities[]", "word"),
+        ("chunking_strategy", "{\"type\":\"server_vad\"}"),
+    ];
+    let body: String = body.iter().map(|(name, value)| field(name, value)).collect::<String>() + "--b--\r\n";
+    let mut request = form("/v1/audio/transcriptions", &body);
+    decode(&mut request).unwrap();
+    let said: Vec<String> = request.texts().into_iter().map(|(_, _, text)| text.to_string()).collect();
+    assert_eq!(said, ["a", "to bob", "carl", "dora", "{\"type\":\"server_vad\"}"]);
+    assert!(
+        request.edit_text(1, &[Replace::new(3..6, "X")]) && request.edit_text(3, &[Replace::new(0..4, "Y")])
+    );
+    let out = outgoing(&request, own(&request), "m", false).unwrap();
+    let model = field("model", "m");
+    assert_eq!(out.body, model + &body.replacen("bob", "X", 1).replacen("dora", "Y", 1));
+}
+
+#[test]
 fn a_form_without_a_model_is_sent_with_the_targets() {
     let body =
         "--b\r\nContent-Disposition: form-data; name=\"image\"; filename=\"a.png\"\r\n\r\nx\r\n--b--\r\n";

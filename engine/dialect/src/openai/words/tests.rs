@@ -18,11 +18,22 @@ fn every_text_is_read_and_can_be_changed_where_it_stands() {
         (
             Operation::Moderation,
             json!({ "input": [{ "type": "text", "text": "a" }, { "type": "image_url", "image_url": { "url": "u" } }] }),
-            vec!["a"],
+            vec!["a", "u"],
         ),
         (Operation::Speech, json!({ "input": "a", "instructions": "b", "voice": "alloy" }), vec!["a", "b"]),
-        // Words that only another of these operations reads are its own.
-        (Operation::Speech, json!({ "input": "a", "prompt": "b" }), vec!["a"]),
+        // What the operation has no place for is read beside it, choices and bytes are not.
+        (Operation::Speech, json!({ "input": "a", "prompt": "b" }), vec!["a", "b"]),
+        (
+            Operation::Speech,
+            json!({ "input": "a", "voice": "call c d", "response_format": "mp3" }),
+            vec!["a", "call c d"],
+        ),
+        (
+            Operation::Image,
+            json!({ "prompt": "a", "size": "1024x1024", "user": "u", "negative_prompt": "c", "image": "data:image/png;base64,aGk=", "extra": { "hint": ["d"] } }),
+            vec!["a", "u", "c", "d"],
+        ),
+        (Operation::Moderation, json!({ "input": "a", "metadata": { "note": "b" } }), vec!["a", "b"]),
     ];
     for (operation, body, want) in cases {
         let mut request = unread(operation, &body);
