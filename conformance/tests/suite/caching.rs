@@ -97,3 +97,21 @@ fn a_shadowed_cache_says_whether_it_would_have_hit_and_how_near_the_question_was
     assert!(far["facts"]["similarity"].as_f64().unwrap() < 0.8, "{far}");
     assert_eq!(provider.seen().calls.len(), 3, "a shadow answers nobody");
 }
+
+#[test]
+fn what_a_client_writes_itself_is_no_placeholder_that_a_guard_made() {
+    let guard = "- guard: pii\n        with: { find: [email], then: replace, restore: true }\n      - cache";
+    let (provider, gateway) = start(&POLICY.replace("- cache", guard));
+    provider.always(entry(json!({ "mirror": "user" })));
+    for (text, cache) in [
+        ("write to bob@example.com", "miss"),
+        // The same bytes as what the provider was asked before.
+        ("write to <EMAIL_1>", "miss"),
+        ("write to <EMAIL_1>", "hit"),
+        ("write to eve@example.com", "hit"),
+    ] {
+        let reply = ask(&gateway, text, "");
+        assert_eq!((looked(&reply), reply.words().as_str()), (cache, text), "{}", reply.text());
+    }
+    assert_eq!(provider.seen().calls.len(), 2);
+}

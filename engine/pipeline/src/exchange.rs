@@ -39,6 +39,9 @@ pub struct Exchange {
     pub headers: HeaderMap,
     /// A provider's headers that stages take out of the reply.
     pub hidden_headers: Vec<HeaderName>,
+    /// Placeholders that guards put into the request for what they took out, sorted. What a client wrote that looks like one is
+    /// none.
+    pub placeholders: Vec<Box<str>>,
     /// What a cache said, if one looked.
     pub cache: Option<CacheSaid>,
     /// The parameters of the stage being visited (`use … with`).
@@ -121,6 +124,7 @@ impl Exchange {
             status: 0,
             headers: HeaderMap::new(),
             hidden_headers: Vec::new(),
+            placeholders: Vec::new(),
             cache: None,
             params: Arc::clone(&plan.no_params),
             space: Space::Live,

@@ -44,7 +44,7 @@ pub fn partition(per: &str) -> [u8; 32] {
     *blake3::Hasher::new_derive_key("weir cache partition").update(per.as_bytes()).finalize().as_bytes()
 }
 
-/// The key of a request: subject, all below the cache, and the request's body whatever the order of its keys and its blanks.
+/// The key of a request: subject, all below the cache, the placeholders that guards made, and the request's body whatever the order of its keys and its blanks.
 pub(crate) fn of(x: &Exchange, per: &str, part: Part) -> Result<[u8; 32], String> {
     let body = x.request.outgoing().map_err(|error| error.to_string())?;
     let mut body: Value =
@@ -60,6 +60,9 @@ pub(crate) fn of(x: &Exchange, per: &str, part: Part) -> Result<[u8; 32], String
         spell_text(text, &mut canonical);
     }
     canonical.extend_from_slice(&x.below);
+    // What a client wrote itself is not the placeholder that a guard made: the replies to both are told apart.
+    canonical.extend_from_slice(&(x.placeholders.len() as u64).to_le_bytes());
+    x.placeholders.iter().for_each(|placeholder| spell_text(placeholder, &mut canonical));
     spell(&body, &mut canonical);
     Ok(*blake3::hash(&canonical).as_bytes())
 }

@@ -256,6 +256,8 @@ impl Pii {
         }
         self.guard.tell(&report, false, notes);
         if !table.is_empty() {
+            exchange.placeholders.extend(table.made().map(Box::from));
+            exchange.placeholders.sort_unstable();
             *slot = Some(Box::new(table));
         }
         self.guard.denial(&report).map_or(Verdict::Continue, Verdict::Deny)

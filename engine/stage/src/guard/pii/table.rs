@@ -22,6 +22,11 @@ impl Table {
         self.originals.is_empty()
     }
 
+    /// The placeholders, in no order.
+    pub(crate) fn made(&self) -> impl Iterator<Item = &str> {
+        self.originals.keys().map(String::as_str)
+    }
+
     /// Notes what looks like a placeholder in a text of the request, so that none of ours is mistaken for it.
     pub(crate) fn avoid(&mut self, text: &str) {
         for range in shaped(text) {
