@@ -73,7 +73,7 @@ bench-peers: build ## Weir beside other gateways, which it installs outside the 
 eval: setup ## the tables of eval/README.md: what guards find and miss on labelled data
 	$(CARGO) run --release --locked --quiet --bin weir-eval
 
-reference: ## writes the generated pages below schemas/
+reference: setup ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas
 	WEIR_WRITE_REFERENCE=1 $(CARGO) test --locked --quiet -p weir-dialect carriage
 

@@ -83,7 +83,8 @@ fn once() -> u32 {
 /// A client's request. Fields other than those below are the fields of its body (`model`, `messages`, `stream` …).
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 pub struct RequestSpec {
-    /// What it asks for: `chat` (the default), `completion`, `embedding` or `model`. Gives method and path.
+    /// What it asks for: `chat` (the default), `completion`, `response`, `embedding`, `moderation`, `image`, `speech` or
+    /// `model`. Gives method and path of OpenAI's API; other requests say `path`.
     pub operation: Option<String>,
     /// The method, if not the operation's.
     pub method: Option<String>,
@@ -242,7 +243,7 @@ pub struct ShortSpec {
 #[allow(dead_code, reason = "read by schemars alone")]
 #[schemars(deny_unknown_fields, rename = "CaseFile")]
 struct Documented {
-    /// The folder of the policy set, relative to this file.
+    /// The folder of the policy set, relative to this file; its own if not said.
     policy: Option<String>,
     /// The cases. Each starts with empty state: no counts, no cache entries.
     #[schemars(length(min = 1))]
@@ -250,7 +251,8 @@ struct Documented {
 }
 
 macro_rules! documented {
-    ($name:ident, $title:literal { $($(#[$doc:meta])+ $field:ident: $type:ty,)+ }) => {
+    ($name:ident, $title:literal, $about:literal { $($(#[$doc:meta])+ $field:ident: $type:ty,)+ }) => {
+        #[doc = $about]
         #[derive(JsonSchema)]
         #[allow(dead_code, reason = "read by schemars alone")]
         #[schemars(deny_unknown_fields, rename = $title)]
@@ -258,7 +260,7 @@ macro_rules! documented {
     };
 }
 
-documented!(DocumentedCase, "Case" {
+documented!(DocumentedCase, "Case", "One case: a request or several in a row, what the providers answer, and what must come of it." {
     /// What it shows, in one line. `--run` picks cases by it.
     note: String,
     /// When it happens (RFC 3339); `2026-01-05T12:00:00Z`, a Monday, if not said. Time then moves only as the case says.
@@ -273,7 +275,7 @@ documented!(DocumentedCase, "Case" {
     upstream: Option<Vec<EntrySpec>>,
     /// What must come of it: CEL over the view, or short forms. At least one, here or in `then`.
     expect: Option<Vec<DocumentedExpect>>,
-    /// How often the request is sent, each time with the same `upstream` and `expect`.
+    /// How often the request is sent, each time with the same `upstream` and `expect`; once if not said.
     repeat: Option<u32>,
     /// The client leaves after this many events of the stream.
     leave_after: Option<u32>,
@@ -281,7 +283,7 @@ documented!(DocumentedCase, "Case" {
     then: Option<Vec<DocumentedStep>>,
 });
 
-documented!(DocumentedStep, "Step" {
+documented!(DocumentedStep, "Step", "A further request of a case." {
     /// What it shows.
     note: Option<String>,
     /// How much time passes before it.
@@ -292,7 +294,7 @@ documented!(DocumentedStep, "Step" {
     upstream: Option<Vec<EntrySpec>>,
     /// What must come of it.
     expect: Option<Vec<DocumentedExpect>>,
-    /// How often it is sent.
+    /// How often it is sent; once if not said.
     repeat: Option<u32>,
     /// The client leaves after this many events of the stream.
     leave_after: Option<u32>,

@@ -230,7 +230,7 @@ pipelines:
     when: request.model == "members"
     stages:
       - guard: mine
-        cel: caller != null && caller.team == "none"
+        cel: caller != null && has(caller.team)
         deny: { status: 401, code: not-a-member, message: members only }
   - pipeline: all
     stages:

@@ -19,6 +19,7 @@ mod packed;
 mod process;
 mod proxy;
 mod saves;
+mod secrets;
 mod start;
 mod streaming;
 mod table;

@@ -39,6 +39,46 @@ fn the_quickstart_greets_with_lines_that_work_when_pasted() {
 }
 
 #[test]
+fn a_greeting_asks_for_what_nobody_can_know_and_its_line_says_so_when_pasted() {
+    let policy = r#"
+weir: v1
+listeners:
+  edge: { address: "{EDGE}", identify: [key] }
+keys:
+  own: { secret: "${env:OWN_KEY}" }
+providers:
+  echo: { from: echo }
+models:
+  "echo*": { targets: [{ provider: echo }] }
+pipelines:
+  - pipeline: all
+    stages:
+      - guard: key
+"#;
+    let gateway = Gateway::start_with(Set::of(None, policy), &[], &[("OWN_KEY", "wr_own")]);
+    let greeting =
+        eventually("the greeting", || Some(gateway.out()).filter(|out| out.contains("/v1/models")));
+    let lines = greeting.split_once("Try:\n").unwrap().1.replace("\\\n", " ");
+    let line = lines.lines().next().unwrap().trim();
+    if Command::new("curl").arg("--version").output().is_err() {
+        println!("skipped: there is no curl to paste to");
+        return;
+    }
+    let paste = |variables: &[(&str, &str)]| {
+        let mut shell = Command::new("bash");
+        shell.args(["-c", line]).env_remove("WEIR_KEY").env_remove("WEIR_MODEL");
+        let out = shell.envs(variables.iter().copied()).output().unwrap();
+        format!("{}{}", String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr))
+    };
+    assert!(paste(&[]).contains("WEIR_KEY: set it to a key of the policy"), "{line}");
+    let key = ("WEIR_KEY", "wr_own");
+    let said = paste(&[key]);
+    assert!(said.contains("WEIR_MODEL: set it to a name that fits echo*"), "{line}\n{said}");
+    let said = paste(&[key, ("WEIR_MODEL", "echo")]);
+    assert!(said.contains("write to bob@example.com"), "{line}\n{said}");
+}
+
+#[test]
 fn without_models_a_set_that_needs_none_is_served() {
     let nothing = tempfile::tempdir().unwrap();
     let gateway = quickstart(&[("WEIR_CACHE", nothing.path().to_str().unwrap())]);

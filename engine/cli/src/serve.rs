@@ -3,9 +3,13 @@
 use crate::out::{BAD, COULD_NOT, complain, fail, say};
 use crate::set::{Compiled, Shop};
 use clap::ValueEnum;
+use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
+use std::collections::BTreeSet;
+use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use weir_message::Dialect;
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
 use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateFile};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
@@ -59,7 +63,8 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     let loader = Arc::new(FolderLoader {
         shop: Arc::clone(&shop),
         root: args.dir.clone(),
-        secrets: Mutex::default(),
+        in_force: Mutex::default(),
+        mark: RandomState::new(),
         state: OnceLock::new(),
     });
     let ready = match loader.load(snapshot) {
@@ -94,7 +99,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
     let metrics = shop.metrics.clone();
     let state = Arc::clone(&shop.state);
-    let example = example_of(&ready.plan);
+    let example = example_of(&ready.plan, clock.unix_nanos() / 1_000_000_000);
     let parts = Parts {
         ready,
         revision,
@@ -159,18 +164,40 @@ fn start_logs(form: Log) {
         .try_init();
 }
 
-/// What a first `curl` needs to know of a set.
+/// What a first `curl` needs to know of a set: words of its line, as a shell reads them within single quotes.
 struct Example {
     model: String,
-    wants_key: bool,
+    /// The header with the key, if the first listener asks for one.
+    key: String,
 }
 
-fn example_of(plan: &Plan) -> Example {
-    let names = plan.models().names();
-    Example {
-        model: names.first().map_or_else(|| "MODEL".to_owned(), ToString::to_string),
-        wants_key: plan.listeners().iter().any(|listener| !listener.value.identify.is_empty()),
-    }
+/// The key of the quickstart.
+const DEMO: &str = "wr_demo";
+
+/// `now`: seconds since 1970 UTC.
+fn example_of(plan: &Plan, now: i64) -> Example {
+    let models = plan.models();
+    let model = match (models.names().first(), models.patterns().next()) {
+        (Some(name), _) => name.to_string(),
+        (None, Some(prefix)) => asked_for("WEIR_MODEL", &format!("a name that fits {prefix}*")),
+        (None, None) => asked_for("WEIR_MODEL", "a model of the policy"),
+    };
+    let listener = plan.listeners().first().filter(|listener| !listener.value.identify.is_empty());
+    let key = listener.map(|listener| {
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer wr_demo"));
+        let demo = plan.identify(&listener.name.value, Dialect::OpenAi, &headers, None, (None, now));
+        match matches!(demo, Ok(Some(_))) {
+            true => format!("'\"${{WEIR_KEY:-{DEMO}}}\"'"),
+            false => asked_for("WEIR_KEY", "a key of the policy"),
+        }
+    });
+    Example { model, key: key.map(|key| format!(" -H 'authorization: Bearer {key}'")).unwrap_or_default() }
+}
+
+/// A variable in the place of what nobody here can know; a shell that has none says what to put into it.
+fn asked_for(variable: &str, what: &str) -> String {
+    format!("'\"${{{variable}:?set it to {what}}}\"'")
 }
 
 fn greeting(started: &Started, example: &Example) -> String {
@@ -184,10 +211,7 @@ fn greeting(started: &Started, example: &Example) -> String {
     }
     if let Some((_, address, tls)) = started.listeners.first() {
         let url = format!("{}://{address}", if *tls { "https" } else { "http" });
-        let key = match example.wants_key {
-            true => " -H 'authorization: Bearer '\"${WEIR_KEY:-wr_demo}\"",
-            false => "",
-        };
+        let key = &example.key;
         let ask = |extra: &str| {
             format!(
                 "  curl -s {extra}{url}/v1/chat/completions{key} -H 'content-type: application/json' \\\n    -d '{{\"model\":\"{}\",{}\"messages\":[{{\"role\":\"user\",\"content\":\"write to bob@example.com\"}}]}}'\n",
@@ -207,10 +231,21 @@ fn greeting(started: &Started, example: &Example) -> String {
 struct FolderLoader {
     shop: Arc<Shop>,
     root: PathBuf,
-    /// The set in force and its plan, for secrets in files that change.
-    secrets: Mutex<Option<(PolicySet, Arc<Plan>)>>,
+    /// The set in force, and its secrets in files as they were last looked at.
+    in_force: Mutex<Option<InForce>>,
+    /// What fingerprints of secrets are made with: nobody outside can make the same.
+    mark: RandomState,
     /// The section `state` that this process began with.
     state: OnceLock<Option<StateFile>>,
+}
+
+/// A set in force.
+struct InForce {
+    snapshot: Snapshot,
+    /// The files that its secrets stand in.
+    files: BTreeSet<String>,
+    /// The fingerprint of what stood there.
+    seen: u64,
 }
 
 fn env(name: &str) -> Option<String> {
@@ -226,10 +261,11 @@ impl FolderLoader {
     }
 }
 
-impl Loader for FolderLoader {
-    fn load(&self, snapshot: Snapshot) -> Result<Ready, Rejected> {
+impl FolderLoader {
+    /// Compiles a snapshot with its secrets; what is no error is told to `warn`.
+    fn compile(&self, snapshot: &Snapshot, warn: impl Fn(&str)) -> Result<(Ready, PolicySet), Rejected> {
         let secrets = Secrets::From { env: &env, root: self.root() };
-        let mut compiled: Compiled = self.shop.compile(&snapshot, &secrets, &self.shop.state);
+        let mut compiled: Compiled = self.shop.compile(snapshot, &secrets, &self.shop.state);
         let (plan, set) = (compiled.plan.take(), compiled.set.take());
         let mut listeners = Vec::new();
         for (name, listener) in set.iter().flat_map(|set| &set.listeners) {
@@ -246,30 +282,53 @@ impl Loader for FolderLoader {
                 .count();
             return Err(Rejected { diagnostics: compiled.rendered(false), count });
         };
+        if !compiled.diagnostics.is_empty() {
+            warn(&compiled.rendered(false));
+        }
+        Ok((Ready { plan: Arc::new(plan), listeners }, set))
+    }
+
+    /// The fingerprint of what stands in these files now.
+    fn look(&self, files: &BTreeSet<String>) -> u64 {
+        let texts = files.iter().map(|file| std::fs::read(self.root().join(file)).ok());
+        self.mark.hash_one(texts.collect::<Vec<_>>())
+    }
+
+    fn in_force(&self) -> MutexGuard<'_, Option<InForce>> {
+        self.in_force.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Loader for FolderLoader {
+    fn load(&self, snapshot: Snapshot) -> Result<Ready, Rejected> {
+        let (ready, set) =
+            self.compile(&snapshot, |found| tracing::warn!("the set has warnings:\n{found}"))?;
         if *self.state.get_or_init(|| set.state.clone()) != set.state {
             return Err(Rejected::one(
                 "needs-upgrade: `state` changed; it is opened at the start, so start a new process with --upgrade",
             ));
         }
-        if !compiled.diagnostics.is_empty() {
-            tracing::warn!("the set has warnings:\n{}", compiled.rendered(false));
-        }
-        let plan = Arc::new(plan);
-        *self.secrets.lock().unwrap_or_else(PoisonError::into_inner) = Some((set, Arc::clone(&plan)));
-        Ok(Ready { plan, listeners })
+        let files = set.secret_files();
+        let seen = self.look(&files);
+        *self.in_force() = Some(InForce { snapshot, files, seen });
+        Ok(ready)
     }
 
-    fn refresh_secrets(&self) {
-        let held = self.secrets.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((set, plan)) = &*held else { return };
-        for provider in plan.providers() {
-            let Some(decl) = set.providers.get(&provider.name) else { continue };
-            let is_file = |reference: String| reference.starts_with("file:");
-            if !decl.value.secrets().any(|secret| secret.references().any(is_file)) {
-                continue;
-            }
-            if let Err(found) = provider.credential.resolve(&decl.value, &env, self.root()) {
-                tracing::warn!(provider = &*provider.name, "{}; the last one stays", found.message);
+    fn refreshed(&self) -> Option<Ready> {
+        let mut held = self.in_force();
+        let in_force = held.as_mut().filter(|set| !set.files.is_empty())?;
+        let seen = self.look(&in_force.files);
+        if std::mem::replace(&mut in_force.seen, seen) == seen {
+            return None;
+        }
+        match self.compile(&in_force.snapshot, |_| ()) {
+            Ok((ready, _)) => Some(ready),
+            Err(rejected) => {
+                tracing::warn!(
+                    "secrets changed and cannot be taken; the last ones stay\n{}",
+                    rejected.diagnostics
+                );
+                None
             }
         }
     }
@@ -287,7 +346,7 @@ mod tests {
             admin: None,
             revision: "abc".into(),
         };
-        let text = greeting(&started, &Example { model: "fast".into(), wants_key: true });
+        let text = greeting(&started, &Example { model: "fast".into(), key: String::new() });
         assert_eq!(text.matches("  curl -s").count(), 3, "{text}");
         assert!(text.contains("\"stream\":true"), "{text}");
     }

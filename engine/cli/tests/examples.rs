@@ -86,6 +86,29 @@ fn every_policy_of_the_library_has_its_page_with_all_its_parameters() {
     }
 }
 
+/// The blocks of YAML of a page, each with the name of the file that its first line says.
+fn files(page: &str) -> Vec<(String, String)> {
+    let blocks = page.split("```yaml\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let named = |block: &str| block.lines().next()?.strip_prefix("# ").map(str::to_owned);
+    blocks.map(|block| (named(block).expect(block), block.to_owned())).collect()
+}
+
+#[test]
+fn the_examples_of_the_language_are_one_set_without_a_finding_and_its_cases_pass() {
+    let page = std::fs::read_to_string(root().join("schemas/reference/language.md")).unwrap();
+    let folder = std::env::temp_dir().join(format!("weir-language-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    for (name, text) in files(&page) {
+        std::fs::write(folder.join(name), text).unwrap();
+    }
+    let (check, test) = (weir(&["check", "--format", "json"], &folder), weir(&["test"], &folder));
+    std::fs::remove_dir_all(&folder).unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&check.stdout).unwrap();
+    assert_eq!(found.get("diagnostics").and_then(|d| d.as_array()).map(Vec::len), Some(0), "{found:#}");
+    assert_eq!(test.status.code(), Some(0), "{}", said(&test));
+    assert!(files(&page).len() >= 7 && said(&test).contains("3 passed"), "{}", said(&test));
+}
+
 #[test]
 fn a_set_without_cases_is_no_success() {
     let folder = std::env::temp_dir().join(format!("weir-no-cases-{}", std::process::id()));

@@ -38,7 +38,7 @@ mod windows;
 mod worst;
 
 pub use clock::{Clock, SystemClock};
-pub use compile::{SERVED, Secrets, Workshop, compile};
+pub use compile::{HOOK_TIMEOUT, SERVED, Secrets, Workshop, compile};
 pub use credential::{AwsKeys, Credential};
 pub use exchange::{CacheSaid, Exchange, Refusal};
 pub use gateway::{Gateway, NoSink, Refused, Sink};

@@ -79,6 +79,8 @@ pub(crate) struct Step {
     pub below: Below,
     /// For a route: run once per attempt.
     pub attempt: Vec<Step>,
+    /// In an `attempt`: how the path of an attempt begins that this concerns.
+    pub within: Box<[u16]>,
 }
 
 /// A condition, and what it reads as `params`.

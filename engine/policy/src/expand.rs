@@ -4,7 +4,9 @@ use crate::arguments::reads;
 use crate::load::{Loader, first_key};
 use crate::shape;
 use crate::snapshot::{FileKind, kind};
-use crate::stage::{BodyDecl, Condition, Hold, LibraryItem, OnError, RhaiItem, StageDecl, StageItem, VERBS};
+use crate::stage::{
+    BodyDecl, Condition, Hold, LibraryItem, OnError, RhaiItem, StageDecl, StageItem, VERBS, verbs_of_field,
+};
 use crate::{MAX_PIPELINE_STAGES, MAX_SET_STAGES, Node, Spanned, bind_as};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -150,15 +152,8 @@ impl<'l, 'a> Expander<'l, 'a> {
         {
             self.settings(*verb, builtin, name.span, Some(with), &title);
         }
-        let inner = match node.get("attempt") {
-            Some(list) => {
-                let mut inner = Vec::new();
-                let below = Place { in_attempt: true, ..place.clone() };
-                self.stages(list, &below, &mut inner);
-                inner
-            }
-            None => Vec::new(),
-        };
+        let mut inner = Vec::new();
+        self.tried(node, place, &mut Vec::new(), &mut inner);
         let Some(item) = bound else { return };
         match (verbs.as_slice(), &item.use_) {
             ([], Some(name)) => self.expand(node, &item, name, place, out),
@@ -187,6 +182,23 @@ impl<'l, 'a> Expander<'l, 'a> {
                 }
                 self.say(found);
             }
+        }
+    }
+
+    /// The stages of a route's `attempt`, then those of the places in its `to`, which `within` tells from each other.
+    fn tried(&mut self, route: &Node, place: &Place, within: &mut Vec<u16>, out: &mut Vec<StageDecl>) {
+        if let Some(list) = route.get("attempt") {
+            let from = out.len();
+            let below = Place { in_attempt: true, ..place.clone() };
+            self.stages(list, &below, out);
+            out.iter_mut().skip(from).for_each(|stage| stage.within.clone_from(within));
+        }
+        let with = route.get("route").and_then(|_| route.get("with"));
+        let to = with.and_then(|with| with.get("to")).map_or(&[][..], Node::items);
+        for (n, item) in (0..).zip(to) {
+            within.push(n);
+            self.tried(item, place, within, out);
+            within.pop();
         }
     }
 
@@ -220,19 +232,12 @@ impl<'l, 'a> Expander<'l, 'a> {
         attempt: Vec<StageDecl>,
     ) -> Option<StageDecl> {
         let own = item.verb(verb)?.clone();
-        let given: [(&str, &[Verb]); 6] = [
-            ("deny", &[Verb::Guard]),
-            ("hold", &[Verb::Guard]),
-            ("unread", &[Verb::Guard]),
-            ("on_hit", &[Verb::Guard]),
-            ("attempt", &[Verb::Route]),
-            ("stream", &[Verb::Guard, Verb::Transform]),
-        ];
-        for (field, verbs) in given {
-            if let (Some((key, _)), false) = (node.entry(field), verbs.contains(&verb)) {
+        for (key, _) in node.entries() {
+            let verbs = verbs_of_field(&key.name);
+            if !verbs.contains(&verb) {
                 let owners: Vec<String> = verbs.iter().map(|v| format!("`{v}`")).collect();
                 self.say(
-                    Diagnostic::new(Code::UnknownField, format!("{title} has no field `{field}`"))
+                    Diagnostic::new(Code::UnknownField, format!("{title} has no field `{}`", key.name))
                         .at(key.span)
                         .help(format!("only {} has it", owners.join(" or "))),
                 );
@@ -298,6 +303,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             unread_pass: item.unread.is_some(),
             on_hit_skip: item.on_hit.is_some(),
             attempt,
+            within: Vec::new(),
             params: place.params.clone(),
             used: place.used.clone(),
         })

@@ -24,6 +24,7 @@ mod set;
 mod shape;
 mod snapshot;
 mod stage;
+mod tables;
 
 pub use bind::{bind, bind_as};
 pub use fields::{Expr, Spanned};
@@ -31,7 +32,7 @@ pub use files::Files;
 pub use load::{Environment, Loaded, load};
 pub use node::{Key, Node, NodeKind};
 pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
-pub use schema::policy_schema;
+pub use schema::{language_schema, policy_schema};
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
     Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, IdentifyName, LedgerError, LedgerKeeping,
@@ -40,7 +41,11 @@ pub use sections::{
 };
 pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
-pub use stage::{BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl};
+pub use stage::{
+    BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl, Stages, VERBS,
+    verbs_of_field,
+};
+pub use tables::settings;
 
 use weir_message::Verb;
 

@@ -51,10 +51,16 @@ enum Edition {
     V1,
 }
 
+/// The JSON Schema of a policy file as its types say it, without what editors need besides: what the page of the language is
+/// made from.
+pub fn language_schema() -> Value {
+    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
+    generator.into_root_schema_for::<Document>().to_value()
+}
+
 /// The JSON Schema (draft 2020-12) of a policy file, with the settings of every built-in.
 pub fn policy_schema(builtins: &dyn Builtins) -> Value {
-    let generator = SchemaSettings::draft2020_12().for_deserialize().into_generator();
-    let mut root = generator.into_root_schema_for::<Document>().to_value();
+    let mut root = language_schema();
     let mut definitions = match root.get_mut("$defs") {
         Some(Value::Object(definitions)) => std::mem::take(definitions),
         _ => Map::new(),
@@ -213,6 +219,8 @@ fn rename_references(schema: &mut Value, id: &str) {
         Value::Object(map) => {
             for (key, value) in map {
                 match (key.as_str(), value.as_str().and_then(|r| r.strip_prefix("#/$defs/"))) {
+                    // A stage within the settings of a stage is as any other.
+                    ("$ref", Some("StageItem")) => {}
                     ("$ref", Some(part)) => *value = json!(format!("#/$defs/{id}.{part}")),
                     _ => rename_references(value, id),
                 }

@@ -4,6 +4,7 @@ use crate::node::Node;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, de};
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::Read as _;
 use std::path::Path;
@@ -92,7 +93,26 @@ pub(crate) fn check(text: &str) -> Result<(), &'static str> {
     parse(text).map(|_| ())
 }
 
+/// The files that the secrets in a node stand in, as written. Where no secret may stand there are none: the loader saw to it.
+pub(crate) fn files_in(node: &Node, out: &mut BTreeSet<String>) {
+    node.entries().iter().for_each(|(_, value)| files_in(value, out));
+    node.items().iter().for_each(|item| files_in(item, out));
+    let parts = node.as_str().filter(|text| is_reference(text)).and_then(|text| parse(text).ok());
+    out.extend(parts.into_iter().flatten().filter_map(|part| match part {
+        Part::File(path) => Some(path),
+        Part::Text(_) | Part::Env(_) => None,
+    }));
+}
+
 impl Secret {
+    /// The files that it stands in, as written.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
+        self.parts.iter().filter_map(|part| match part {
+            Part::File(path) => Some(path.as_str()),
+            Part::Text(_) | Part::Env(_) => None,
+        })
+    }
+
     /// The environment variables and files that it refers to, as written: `env:NAME`, `file:path`.
     pub fn references(&self) -> impl Iterator<Item = String> + '_ {
         self.parts.iter().filter_map(|part| match part {
@@ -184,6 +204,14 @@ pub enum TextOrSecret {
 }
 
 impl TextOrSecret {
+    /// The secret, if it is one.
+    pub fn secret(&self) -> Option<&Secret> {
+        match self {
+            Self::Text(_) => None,
+            Self::Secret(secret) => Some(secret),
+        }
+    }
+
     /// Its value; see [`Secret::resolve`].
     ///
     /// # Errors

@@ -2,7 +2,7 @@
 
 use crate::{Secret, Spanned, TextOrSecret};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_diagnostic::units::{ByteSize, Duration, Network};
 
@@ -12,7 +12,7 @@ use weir_diagnostic::units::{ByteSize, Duration, Network};
 pub struct Listener {
     /// Address and port to listen on: `127.0.0.1:8080`, `0.0.0.0:443`, `[::]:8080`.
     pub address: Spanned<String>,
-    /// How callers are told apart, tried in order: `key` reads an API key from `authorization: Bearer` or `x-api-key`. Empty: every caller is anonymous.
+    /// How callers are told apart, tried in order: `key` reads an API key from `authorization: Bearer`, or from where the client's API puts it (`x-api-key`, `x-goog-api-key`). Empty: every caller is anonymous.
     #[serde(default)]
     #[schemars(with = "Vec<IdentifyName>")]
     pub identify: Vec<Spanned<IdentifyName>>,
@@ -46,7 +46,7 @@ pub struct Tls {
 }
 
 /// Bounds of a listener.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Largest request body, also once decompressed; more is 413.
@@ -114,7 +114,7 @@ pub struct CallerKey {
     /// Models that this key may ask for: names, or patterns ending in `*`. Empty: all.
     #[serde(default)]
     pub models: Vec<String>,
-    /// Operations that this key may ask for: `chat`, `count`, `completion`, `embedding`, `rerank`. Empty: all.
+    /// Operations that this key may ask for: `chat`, `embedding` and the others of `request.operation`. Empty: all.
     #[serde(default)]
     pub operations: Vec<Spanned<String>>,
     /// From when on the key is refused: a day (`2027-01-01`, as it begins in UTC) or a moment (RFC 3339).
@@ -272,11 +272,8 @@ impl Provider {
     /// The secrets that prove who asks.
     pub fn secrets(&self) -> impl Iterator<Item = &Secret> {
         let aws = self.aws.iter().flat_map(|aws| {
-            let id = match &aws.access_key_id {
-                TextOrSecret::Secret(secret) => Some(secret),
-                TextOrSecret::Text(_) => None,
-            };
-            id.into_iter().chain([&aws.secret_access_key]).chain(&aws.session_token)
+            let id = aws.access_key_id.secret().into_iter();
+            id.chain([&aws.secret_access_key]).chain(&aws.session_token)
         });
         let entra = self.azure.iter().flat_map(|azure| &azure.entra).map(|entra| &entra.client_secret);
         let google = self.google.iter().flat_map(|google| &google.service_account);
@@ -304,7 +301,7 @@ pub struct ProviderModel {
 }
 
 /// What becomes of what a change of dialect cannot carry. What is left out is named in `x-weir-dropped` and in the trace.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Unsupported {
     /// Hints are left out; what the answer may mean something else without rules the target out.
@@ -343,7 +340,7 @@ impl From<DialectName> for weir_message::Dialect {
 }
 
 /// Whether to speak HTTP/2 to a provider.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Http2 {
     /// Where TLS agrees on it (ALPN); HTTP/1.1 in the clear.
@@ -356,7 +353,7 @@ pub enum Http2 {
 }
 
 /// How long to wait for a provider.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// For the connection, TLS included.
@@ -398,7 +395,7 @@ pub struct Model {
 }
 
 /// How a model chooses among its targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ModelRoute {
     /// By weight.
@@ -524,7 +521,7 @@ pub struct PriceTier {
 }
 
 /// What operators see.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Observe {
     /// How many of the last requests `/traces/{id}` knows.
@@ -552,7 +549,7 @@ pub struct StateFile {
 }
 
 /// How the ledger is kept: one row for each attempt, and the sums of each hour.
-#[derive(Clone, Debug, PartialEq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct LedgerKeeping {
     /// How long single rows are kept.
@@ -577,7 +574,7 @@ impl Default for LedgerKeeping {
 }
 
 /// What becomes of requests whose cost cannot be written down.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum LedgerError {
     /// They are refused (503 `ledger-unavailable`).

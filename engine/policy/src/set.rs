@@ -1,10 +1,11 @@
 //! A set of policies, typed.
 
+use crate::secret::files_in;
 use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::Revision;
-use crate::stage::{FrameDecl, PipelineDecl};
+use crate::stage::{FrameDecl, PipelineDecl, StageDecl};
 use crate::{Files, Spanned};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// A definition and its name.
@@ -41,4 +42,28 @@ pub struct PolicySet {
     pub observe: Observe,
     /// Where counts are kept; `None`: in the process.
     pub state: Option<StateFile>,
+}
+
+impl PolicySet {
+    /// The files that its secrets stand in, as written: in all fields that take a secret.
+    pub fn secret_files(&self) -> BTreeSet<String> {
+        let keys = self.keys.values().filter_map(|key| key.value.secret.as_ref());
+        let tls = self.listeners.values().filter_map(|listener| listener.value.tls.as_ref()?.key.secret());
+        let accounts = self.providers.values().flat_map(|provider| {
+            provider.value.secrets().chain(provider.value.headers.values().filter_map(|value| value.secret()))
+        });
+        let secrets = keys.chain(tls).chain(accounts);
+        let mut out: BTreeSet<String> =
+            secrets.flat_map(|secret| secret.files().map(str::to_owned)).collect();
+        let lists = self.frames.iter().map(|frame| &frame.stages);
+        for stage in lists.chain(self.pipelines.iter().map(|pipeline| &pipeline.stages)).flatten() {
+            files_of(stage, &mut out);
+        }
+        out
+    }
+}
+
+fn files_of(stage: &StageDecl, out: &mut BTreeSet<String>) {
+    files_in(&stage.with, out);
+    stage.attempt.iter().for_each(|inner| files_of(inner, out));
 }

@@ -1,9 +1,9 @@
 //! How a stage, a pipeline, a frame and a library entry are written, and what they are once resolved.
 
-use crate::fields::Later;
+use crate::fields::{LATER, Later};
 use crate::{Expr, Node, Spanned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
 use std::sync::Arc;
 use weir_diagnostic::units::{Duration, Ratio};
@@ -43,26 +43,36 @@ pub(crate) struct StageItem {
     pub(crate) mode: Option<Spanned<ModeName>>,
     /// Longest time for one of its hooks.
     pub(crate) timeout: Option<Spanned<Duration>>,
-    /// What happens when it cannot decide: guards deny, caches and observers are skipped, transforms and routes fail by default.
+    /// What happens when it cannot decide. By default guards deny, caches and observers are skipped, transforms and routes fail.
     pub(crate) on_error: Option<Spanned<OnError>>,
     /// The share of requests it takes part in, by a hash of request and stage.
     pub(crate) sample: Option<Spanned<Ratio>>,
-    /// How its denial reads (guards).
+    /// How its denial reads.
     pub(crate) deny: Option<Spanned<Deny>>,
     /// `whole` holds streams back until the reply is complete.
     pub(crate) stream: Option<Spanned<StreamName>>,
-    /// How much of a stream waits for its verdict (guards).
+    /// How much of a stream waits for its verdict.
     pub(crate) hold: Option<Spanned<Hold>>,
-    /// `pass` lets operations pass that it cannot read (guards).
+    /// `pass` lets operations pass that it cannot read.
     pub(crate) unread: Option<Spanned<UnreadName>>,
     /// `skip` lets a cache above it answer without it.
     pub(crate) on_hit: Option<Spanned<OnHitName>>,
-    /// Stages that run once per attempt (routes).
+    /// Stages that run once per attempt.
     pub(crate) attempt: Option<Later<Vec<StageItem>>>,
 }
 
-/// The names of the fields that hold a verb.
-pub(crate) const VERBS: [Verb; 5] = [Verb::Route, Verb::Guard, Verb::Cache, Verb::Transform, Verb::Observe];
+/// The verbs, each the name of the field that holds it.
+pub const VERBS: [Verb; 5] = [Verb::Route, Verb::Guard, Verb::Cache, Verb::Transform, Verb::Observe];
+
+/// The verbs whose stages take a field (`deny`, `attempt` …): those of which the language says it, else all.
+pub fn verbs_of_field(field: &str) -> &'static [Verb] {
+    match field {
+        "deny" | "hold" | "unread" | "on_hit" => &[Verb::Guard],
+        "stream" => &[Verb::Guard, Verb::Transform],
+        "attempt" => &[Verb::Route],
+        _ => &VERBS,
+    }
+}
 
 impl StageItem {
     pub(crate) fn verb(&self, verb: Verb) -> Option<&Spanned<String>> {
@@ -122,7 +132,7 @@ impl OnError {
 }
 
 /// How a guard's denial reads.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct Deny {
     /// The HTTP status.
@@ -139,7 +149,7 @@ pub struct Deny {
 }
 
 /// The form of a denial.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum DenyForm {
     /// An error in the client's dialect.
@@ -159,7 +169,7 @@ impl From<DenyForm> for DenyAs {
 }
 
 /// How much of a stream waits for a guard's verdict.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Hold {
     /// As much as the guard says it needs.
@@ -193,6 +203,31 @@ pub(crate) enum UnreadName {
 pub(crate) enum OnHitName {
     /// It is skipped.
     Skip,
+}
+
+/// A list of stages in the settings of a built-in. The loader resolves it; whoever reads the settings has nothing to do.
+#[derive(Clone, Debug)]
+pub struct Stages;
+
+impl<'de> Deserialize<'de> for Stages {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Node::deserialize(deserializer).map(|_| Self)
+    }
+}
+
+impl JsonSchema for Stages {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Stages".into()
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        let stage = format!("#/$defs/{}", StageItem::schema_name());
+        json_schema!({ "type": "array", "items": { "$ref": stage }, LATER: true })
+    }
 }
 
 /// A script, here or in a file.
@@ -360,14 +395,17 @@ pub struct StageDecl {
     pub deny: Option<Deny>,
     /// Whether streams are held back for it (`stream: whole`).
     pub stream_whole: bool,
-    /// How much of a stream waits for its verdict (guards).
+    /// How much of a stream waits for its verdict.
     pub hold: Hold,
     /// Whether operations pass that it cannot read (`unread: pass`).
     pub unread_pass: bool,
     /// Whether a cache above it may answer without it (`on_hit: skip`).
     pub on_hit_skip: bool,
-    /// Stages that run once per attempt (routes).
+    /// Stages that run once per attempt (routes), those of the outermost route first.
     pub attempt: Vec<StageDecl>,
+    /// Of a stage that runs per attempt: the places that the attempt must have come by, from the outermost route's `to` down. None
+    /// for those of the outermost route, which run at every attempt.
+    pub within: Vec<u16>,
     /// What CEL and Rhai read as `params`: the set's, or those of the library entry it comes from.
     pub params: Arc<serde_json::Map<String, serde_json::Value>>,
     /// The library entry it comes from, and where that was used.

@@ -9,12 +9,19 @@ use weir_message::{Decision, Mode};
 use weir_state::Space;
 
 impl Run {
-    /// Runs the `attempt:` stages on a copy of the request. `Some`: the target is ruled out, with the reason. Their places in
-    /// the trace begin `at`.
+    /// Runs the `attempt:` stages that the attempt under way concerns on a copy of the request: those of the outermost route,
+    /// then those of the places that it came by. `Some`: the target is ruled out, with the reason. Their places in the trace
+    /// begin `at`.
     pub(super) async fn ruled_out(&mut self, steps: &[Step], at: usize) -> Result<Option<String>, Refusal> {
+        let attempt = self.x.trace.attempts.last().cloned();
+        let path = attempt.as_ref().map_or(&[][..], |attempt| &attempt.path).to_vec();
+        let concerned = |step: &Step| path.starts_with(&step.within);
+        if !steps.iter().any(concerned) {
+            return Ok(None);
+        }
         let mut x = self.x.clone();
-        x.attempt = x.trace.attempts.last().cloned();
-        for (n, step) in steps.iter().enumerate() {
+        x.attempt = attempt;
+        for (n, step) in steps.iter().enumerate().filter(|(_, step)| concerned(step)) {
             let said = match joins(&mut x, step) {
                 Ok(false) => {
                     self.note(at + n, Decision::Skipped, Duration::ZERO, Notes::default());

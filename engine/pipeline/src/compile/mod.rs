@@ -13,6 +13,7 @@ use http::HeaderValue;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
+pub use steps::HOOK_TIMEOUT;
 use steps::{blank_trace, needs_of_step, params_of, share_conditions};
 use weir_catalog::Catalogue;
 use weir_diagnostic::{Diagnostics, Span};

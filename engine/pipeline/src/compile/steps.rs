@@ -12,7 +12,7 @@ use weir_policy::{BodyDecl, Secret, StageDecl};
 use weir_script::{Expect, Expression, HookKind, ParamType, ParamTypes, Services};
 
 /// How long a hook may wait where its stage does not say.
-const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
+pub const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
 impl Compiler<'_> {
     pub(super) fn condition(
@@ -93,6 +93,7 @@ impl Compiler<'_> {
             params: self.params(&decl.params),
             below: Below::default(),
             attempt,
+            within: decl.within.as_slice().into(),
         })
     }
 

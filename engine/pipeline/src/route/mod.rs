@@ -238,6 +238,11 @@ impl Models {
         self.known(name).map_or([0; 32], |known| known.print)
     }
 
+    /// What stands before the `*` of each pattern, the longest first.
+    pub fn patterns(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.patterns.iter().map(|(prefix, _)| prefix)
+    }
+
     /// The names that are no patterns, sorted.
     pub fn names(&self) -> Vec<Arc<str>> {
         let mut names: Vec<_> = self.exact.keys().cloned().collect();

@@ -75,6 +75,11 @@ impl Current {
         self.good.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Puts the plan in force anew, with other secrets: the revision stays, and since when it is in force.
+    pub(crate) fn renew(&self, plan: Arc<Plan>) {
+        self.plan.store(plan);
+    }
+
     /// Notes a change that did not take effect. The plan in force stays.
     pub(crate) fn refuse(&self, error: LastError) {
         let status = Status { last_error: Some(error), ..Status::clone(&self.status.load()) };

@@ -22,8 +22,11 @@ pub trait Loader: Send + Sync {
     /// All that is wrong with the set.
     fn load(&self, snapshot: Snapshot) -> Result<Ready, Rejected>;
 
-    /// Reads secrets that live in files again and swaps those that changed. Called about every two seconds.
-    fn refresh_secrets(&self) {}
+    /// The set in force, compiled anew, if a secret that lives in a file changed since. `None` if none did, or if the new ones
+    /// cannot be taken, which the log says. Called about every two seconds.
+    fn refreshed(&self) -> Option<Ready> {
+        None
+    }
 }
 
 /// A set that can take effect.
@@ -83,6 +86,24 @@ impl Reloader {
         }
     }
 
+    /// Takes up secrets that changed in their files: the same revision, with them.
+    pub(crate) fn refresh(&self) {
+        let refreshed = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.loader.refreshed()));
+        let Ok(Some(ready)) = refreshed else { return };
+        self.adopt(&ready.listeners);
+        self.current.renew(ready.plan);
+        tracing::info!(revision = self.current.status().revision, "secrets changed and were taken up");
+    }
+
+    /// Takes over what of listeners can change in place.
+    fn adopt(&self, specs: &[ListenerSpec]) {
+        for spec in specs {
+            if let Some(bound) = self.bound.iter().find(|bound| bound.name == spec.name) {
+                bound.adopt(spec);
+            }
+        }
+    }
+
     /// The files, if they changed, once two readings agree and nobody has begun to write in the meantime.
     fn settled(&self, force: bool) -> Result<Option<Snapshot>, String> {
         let read = || weir_policy::snapshot(&self.dir).map_err(|error| error.to_string());
@@ -118,11 +139,7 @@ impl Reloader {
         });
         match ready {
             Ok(ready) => {
-                for spec in &ready.listeners {
-                    if let Some(bound) = self.bound.iter().find(|bound| bound.name == spec.name) {
-                        bound.adopt(spec);
-                    }
-                }
+                self.adopt(&ready.listeners);
                 self.current.accept(ready.plan, self.clock.unix_nanos());
                 let took = self.clock.now().saturating_sub(began);
                 tracing::info!(

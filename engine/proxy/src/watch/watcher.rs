@@ -49,13 +49,13 @@ pub(crate) fn watch(
                     reloader.look(false);
                 }
                 Wake::Force => {
-                    reloader.loader.refresh_secrets();
+                    reloader.refresh();
                     reloader.look(true);
                 }
                 Wake::Slow => {
                     eyes.open();
                     tick();
-                    reloader.loader.refresh_secrets();
+                    reloader.refresh();
                     reloader.look(false);
                 }
             }

@@ -16,7 +16,7 @@ use super::quota::assume_output;
 use super::spend::{Common, Limit, Limits, worst};
 use crate::Metrics;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use weir_catalog::Price;
 use weir_diagnostic::units::{Budget, Ratio};
@@ -52,7 +52,7 @@ pub(crate) struct Settings {
 }
 
 /// What becomes of a request that may reach a target without a price.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Unpriced {
     /// The stage cannot decide.

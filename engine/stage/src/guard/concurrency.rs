@@ -12,7 +12,7 @@
 use crate::per::Per;
 use futures::future::{Either, select};
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_diagnostic::{Code, Diagnostic, units};
@@ -45,7 +45,7 @@ pub(crate) struct Settings {
 }
 
 /// What becomes of a request that is one too many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 enum Then {
     /// It is refused.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Embedded, nearest};
 use weir_message::{Cause, StatusSet};
 use weir_pipeline::{Child, Workbench};
-use weir_policy::{Node, Spanned, bind_as};
+use weir_policy::{Node, Spanned, Stages, bind_as};
 
 /// Where a route may lead: a model's name, `requested`, or a mapping.
 #[derive(Clone, Debug)]
@@ -33,6 +33,10 @@ pub(super) struct Leads {
     /// After which failures of the one before it is tried (`fallback`): statuses, `4xx`, `5xx`, or causes such as `timeout`.
     #[serde(default)]
     on: Option<Vec<Status>>,
+    /// Stages that run once per attempt that comes by here, after those of the routes around.
+    #[serde(default)]
+    #[allow(dead_code, reason = "the loader makes stages of it")]
+    attempt: Option<Stages>,
 }
 
 /// A place that a route leads to, compiled.

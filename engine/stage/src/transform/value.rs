@@ -29,7 +29,10 @@ impl JsonSchema for Written {
     }
 
     fn json_schema(_: &mut SchemaGenerator) -> Schema {
-        json_schema!({ "description": "A value, or `{ cel: EXPRESSION }` for what an expression gives." })
+        json_schema!({
+            "description": "A value, or `{ cel: EXPRESSION }` for what an expression gives.",
+            "examples": [{ "cel": "caller.team" }],
+        })
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::kind::Kind;
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use weir_policy::{Secret, Spanned};
 
@@ -43,7 +43,7 @@ pub(crate) struct Settings {
 }
 
 /// What is done with a find.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Then {
     /// The request or reply is refused.
@@ -60,7 +60,7 @@ pub(crate) enum Then {
 }
 
 /// A way through the pipeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Side {
     /// What the client sends.

@@ -1,5 +1,7 @@
 //! `weir schema`: JSON Schemas and reference pages, generated from the types.
 
+mod language;
+
 use crate::out::{BAD, COULD_NOT, complain, fail, say};
 use crate::set::Shop;
 use clap::{Subcommand, ValueEnum};
@@ -72,6 +74,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("test.json", json(Which::Test)),
         ("view.json", json(Which::View)),
         ("catalog.json", json(Which::Catalog)),
+        ("reference/language.md", language::page()),
         ("reference/view.md", weir_script::view_reference()),
         ("reference/stages.md", weir_stage::reference()),
         ("reference/errors.md", errors()),
