@@ -33,6 +33,8 @@ pub(crate) struct Flow {
     /// The plan asks for usage.
     asks_usage: bool,
     pub(super) tally: Tally,
+    /// Whether a stage changed an event that went out.
+    is_edited: bool,
     deadline: Option<BoxFuture<'static, ()>>,
 }
 
@@ -73,6 +75,7 @@ impl Flow {
             first: begun.events,
             asks_usage,
             tally: Tally::default(),
+            is_edited: false,
             deadline,
         }
     }
@@ -179,8 +182,8 @@ impl Flow {
 
     /// Events through all links, and out. What passed before a refusal goes out before it.
     async fn pass(&mut self, events: Vec<Event>, ready: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
-        let (out, stopped) = self.through(events, 0).await;
-        self.send(&out, ready);
+        let (mut out, stopped) = self.through(events, 0).await;
+        self.send(&mut out, ready);
         stopped.map_or(Ok(()), Err)
     }
 
@@ -188,8 +191,8 @@ impl Flow {
     async fn close(&mut self, done: Option<Event>, ready: &mut VecDeque<Bytes>) -> Result<Stand, Refusal> {
         for k in 0..self.links.len() {
             let held = self.finish_link(k).await?;
-            let (out, stopped) = self.through(held, k + 1).await;
-            self.send(&out, ready);
+            let (mut out, stopped) = self.through(held, k + 1).await;
+            self.send(&mut out, ready);
             if let Some(refusal) = stopped {
                 return Err(refusal);
             }
@@ -202,7 +205,14 @@ impl Flow {
     }
 
     /// Lines events up to be sent: one piece of what came together.
-    fn send(&mut self, out: &[Event], ready: &mut VecDeque<Bytes>) {
+    fn send(&mut self, out: &mut [Event], ready: &mut VecDeque<Bytes>) {
+        for event in out.iter_mut() {
+            // Sound follows the words that it says, and once those are changed nobody here can tell which it says.
+            self.is_edited |= event.is_edited();
+            if self.is_edited {
+                event.silence();
+            }
+        }
         if out.iter().any(Event::has_lost_repeats) {
             self.run.x.trace.drop_repeats();
         }
