@@ -17,7 +17,7 @@ use super::spans::{Finder, Treatment};
 use memchr::memmem;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shapes::{Keys, in_address, issuer, named, said};
+use shapes::{Keys, Row, in_address, issuer, named, said};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -99,8 +99,8 @@ impl Finder for Secrets {
         self.keys.scan(text, |range, number| found.push((range, number)));
         let bytes = text.as_bytes();
         if self.named {
-            let places = memchr::memchr2_iter(b':', b'=', bytes);
-            found.extend(places.filter_map(|at| Some((named(bytes, at)?, NAMED))));
+            let (places, mut row) = (memchr::memchr2_iter(b':', b'=', bytes), Row::default());
+            found.extend(places.filter_map(|at| Some((named(bytes, at, &mut row)?, NAMED))));
             let places = memmem::find_iter(bytes, " is ");
             found.extend(places.filter_map(|at| Some((said(bytes, at)?, NAMED))));
         }
