@@ -11,14 +11,14 @@ use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use http::HeaderMap;
 use regex::Regex;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use weir_diagnostic::{Code, Diagnostics, Severity, Sources};
 use weir_message::{ErrorCode, Fault, Operation, Trace};
 use weir_pipeline::{
-    Clock, Exchange, Gateway, Plan, Refused, Response, ResponseBody, Sink, SystemClock, Upstream, handle,
-    refuse,
+    Clock, Exchange, Gateway, Plan, Refused, Response, ResponseBody, Shown, Sink, SystemClock, Upstream,
+    handle, refuse,
 };
 use weir_script::Ledger;
 use weir_state::State;
@@ -185,7 +185,7 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
             let request = sent(&step.request, &request_id(&step.request, n));
             let now = clock.unix_nanos();
             let one = exchange(&gateway, plan, step, request.clone());
-            let (status, headers, body) = match runtime.block_on(drive(&clock, one)) {
+            let ((status, headers, body), caller) = match runtime.block_on(drive(&clock, one)) {
                 Ok(came) => came,
                 Err(stuck) => {
                     report.millis = stopwatch.now().as_secs_f64() * 1000.0;
@@ -193,8 +193,7 @@ fn run_case(case: &Case, plan: &Arc<Plan>, state: &Arc<State>, set: &str, tally:
                 }
             };
             let mut came = Came::new(request, status, headers, &body);
-            came.request.caller =
-                identified(plan, &step.request, &came.request, gateway.clock.unix_nanos()).ok().flatten();
+            came.request.caller = caller;
             let seen = upstream.take();
             came.upstream = seen.calls;
             came.problems = seen.problems;
@@ -257,9 +256,11 @@ async fn exchange(
     gateway: &Arc<Gateway>,
     plan: &Arc<Plan>,
     step: &Step,
-    request: weir_message::Request,
-) -> (u16, HeaderMap, Bytes) {
-    let response = respond(gateway, plan, &step.request, request).await;
+    mut request: weir_message::Request,
+) -> ((u16, HeaderMap, Bytes), Option<Arc<weir_message::Caller>>) {
+    let admitted = admit(gateway, plan, &step.request, &mut request).await;
+    let caller = request.caller.clone();
+    let response = answered(gateway, plan, request, admitted).await;
     let mut body = BytesMut::new();
     match response.body {
         ResponseBody::Whole(bytes) => body.extend_from_slice(&bytes),
@@ -274,46 +275,63 @@ async fn exchange(
             }
         }
     }
-    (response.status, response.headers, body.freeze())
+    ((response.status, response.headers, body.freeze()), caller)
 }
 
-/// Who sends a request.
-fn identified(
-    plan: &Plan,
-    client: &ClientRequest,
-    request: &weir_message::Request,
-    unix_nanos: i64,
-) -> Result<Option<Arc<weir_message::Caller>>, Fault> {
-    let from = request.source.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |source| source.ip());
-    let place = (Some(from), unix_nanos / 1_000_000_000);
-    plan.identify(&listener(plan, client), request.dialect, &request.headers, request.query.as_deref(), place)
-}
-
-/// What the proxy does with a request before the pipeline, without a network: the path, who calls.
+/// The front door without a network, then the pipeline.
 pub(crate) async fn respond(
     gateway: &Arc<Gateway>,
     plan: &Arc<Plan>,
     client: &ClientRequest,
     mut request: weir_message::Request,
 ) -> Response {
+    let admitted = admit(gateway, plan, client, &mut request).await;
+    answered(gateway, plan, request, admitted).await
+}
+
+async fn answered(
+    gateway: &Arc<Gateway>,
+    plan: &Arc<Plan>,
+    request: weir_message::Request,
+    admitted: Result<(), Fault>,
+) -> Response {
+    match admitted {
+        Ok(()) => handle(gateway, Arc::clone(plan), request).await,
+        Err(fault) => refuse(gateway, plan, &request, &fault),
+    }
+}
+
+/// What the proxy does with a request before the pipeline: the path, who calls.
+async fn admit(
+    gateway: &Arc<Gateway>,
+    plan: &Arc<Plan>,
+    client: &ClientRequest,
+    request: &mut weir_message::Request,
+) -> Result<(), Fault> {
     request.listener = listener(plan, client);
     request.source = Some(SocketAddr::from((Ipv4Addr::LOCALHOST, 1)));
-    let fault = |fault: &Fault| refuse(gateway, plan, &request, fault);
-    match weir_dialect::classify(&request.method, &request.path, &request.headers) {
-        Ok(_) => {}
-        Err(weir_dialect::Unclassified::UnknownPath) => {
-            return fault(&Fault::new(ErrorCode::UnknownPath, "nothing answers this path"));
+    weir_dialect::classify(&request.method, &request.path, &request.headers).map_err(|why| match why {
+        weir_dialect::Unclassified::UnknownPath => {
+            Fault::new(ErrorCode::UnknownPath, "nothing answers this path")
         }
-        Err(weir_dialect::Unclassified::BadMethod { allow }) => {
-            return fault(&Fault::new(ErrorCode::BadMethod, format!("this path takes {allow}")));
+        weir_dialect::Unclassified::BadMethod { allow } => {
+            Fault::new(ErrorCode::BadMethod, format!("this path takes {allow}"))
         }
-    }
-    match identified(plan, client, &request, gateway.clock.unix_nanos()) {
-        Ok(caller) => request.caller = caller,
-        Err(wrong) => return fault(&wrong),
-    }
+    })?;
+    let shown = Shown {
+        listener: &request.listener,
+        dialect: request.dialect,
+        operation: request.operation,
+        method: &request.method,
+        path: &request.path,
+        query: request.query.as_deref(),
+        headers: &request.headers,
+        source: request.source,
+        certificate: None,
+    };
+    request.caller = weir_pipeline::identify(gateway, plan, &shown).await?;
     debug_assert!(request.operation != Operation::Http);
-    handle(gateway, Arc::clone(plan), request).await
+    Ok(())
 }
 
 #[cfg(test)]

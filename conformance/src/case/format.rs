@@ -97,6 +97,9 @@ pub struct RequestSpec {
     pub headers: BTreeMap<String, String>,
     /// Who calls: the name of a key of the set, or a key itself. Sent as `authorization: Bearer …`.
     pub key: Option<String>,
+    /// Who calls: what a token (`identify: [{ jwt: … }]`) says of them. It is believed here without a signature; what it leaves out of
+    /// `iss`, `aud` and `exp` is as the policy wants it. Over HTTP nobody believes it: the case says `only_in_process`.
+    pub claims: Option<Map<String, Value>>,
     /// The body as it is, instead of the fields.
     pub raw_body: Option<String>,
     /// The fields of the body.

@@ -1,6 +1,8 @@
 //! Every error that a client can get: its shape, its status, its page in the reference.
 
 use crate::packed::Coding;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
@@ -52,7 +54,7 @@ impl Bench {
             r#"weir: v1
 listeners:
   edge: {{ address: "{{EDGE}}", limits: {{ body: 64KiB, headers: 4KiB, header_timeout: 300ms }} }}
-  locked: {{ address: "{locked}", identify: [key] }}
+  locked: {{ address: "{locked}", identify: [key, {{ jwt: {{ issuer: "https://idp.test", audience: weir, jwks: "http://127.0.0.1:9/keys" }} }}] }}
   narrow: {{ address: "{narrow}", limits: {{ connections: 1 }} }}
 keys:
   one: {{ secret: "${{env:SUITE_KEY}}" }}
@@ -94,6 +96,14 @@ providers:
         self.gateway.chat(&chat(name, "a secret", false))
     }
 
+    /// A chat with a token of this issuer.
+    fn as_token_of(&self, issuer: &str) -> Reply {
+        let claims = URL_SAFE_NO_PAD.encode(json!({ "iss": issuer, "aud": "weir" }).to_string());
+        let token = format!("Bearer {}.{claims}.AAAA", URL_SAFE_NO_PAD.encode("{\"alg\":\"ES256\"}"));
+        let headers = [("authorization", token.as_str())];
+        post(self.locked, "/v1/chat/completions", &headers, &chat("plain", "x", false))
+    }
+
     /// The same, where the provider reacts so.
     fn met(&self, name: &str, reaction: Reaction) -> Reply {
         self.provider.always(reaction);
@@ -116,6 +126,9 @@ fn provoke(code: ErrorCode, bench: &Bench) -> Option<Reply> {
             let headers = [("authorization", "Bearer wr_wrong")];
             post(bench.locked, "/v1/chat/completions", &headers, &chat("plain", "x", false))
         }
+        ErrorCode::InvalidToken => bench.as_token_of("https://other.test"),
+        // Nobody is where the keys should be.
+        ErrorCode::IdentityUnavailable => bench.as_token_of("https://idp.test"),
         ErrorCode::Denied => bench.ask("denied"),
         ErrorCode::ContentDenied => bench.ask("content"),
         ErrorCode::UnknownPath => body("/v1/nothing", b"{}"),

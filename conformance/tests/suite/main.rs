@@ -12,6 +12,7 @@ mod commands;
 mod errors;
 mod forms;
 mod http2;
+mod identify;
 mod ledger;
 mod matrix;
 mod observe;

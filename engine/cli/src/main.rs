@@ -4,7 +4,7 @@
 mod check;
 mod explain;
 mod help;
-mod key;
+mod keys;
 mod models;
 mod out;
 mod schema;
@@ -44,7 +44,8 @@ enum Command {
     /// Says what was spent, by any name and window
     Usage(usage::Args),
     /// Makes a key for a caller, or the hash of one
-    Key(key::Args),
+    #[command(alias = "key")]
+    Keys(keys::Args),
     /// Prints JSON Schemas and the reference pages
     Schema(schema::Args),
     /// Says what a code of a diagnostic or an error means
@@ -60,7 +61,7 @@ fn main() -> ExitCode {
         Command::Explain(args) => explain::run(&args),
         Command::Models(args) => models::run(&args),
         Command::Usage(args) => usage::run(&args),
-        Command::Key(args) => key::run(&args),
+        Command::Keys(args) => keys::run(&args),
         Command::Schema(args) => schema::run(&args),
         Command::Help(args) => help::run(&args),
     }

@@ -43,6 +43,9 @@ error_codes! {
     BadHttp = "bad-http", 400, "invalid_request_error";
     /// The listener wants a credential and none was sent, or it is unknown, expired or disabled.
     InvalidKey = "invalid-key", 401, "authentication_error";
+    /// The token (JWT) is not good here: it has expired, is for another audience, of another issuer, or its signature does not hold; the
+    /// message says which. Get a new one.
+    InvalidToken = "invalid-token", 401, "authentication_error";
     /// A guard of the policy refused the request; the message is the policy's.
     Denied = "denied", 403, "permission_error";
     /// A guard found personal data or another forbidden text.
@@ -77,6 +80,8 @@ error_codes! {
     ConcurrencyExceeded = "concurrency-exceeded", 429, "rate_limit_error";
     /// A stage of the policy could not do its work, and the policy says to refuse then.
     StageUnavailable = "stage-unavailable", 503, "server_error";
+    /// Who calls cannot be said now: the keys of a token's issuer cannot be fetched, or the service that knows callers does not answer.
+    IdentityUnavailable = "identity-unavailable", 503, "server_error";
     /// What requests cost cannot be written down now (`state:`), and the policy says to refuse then.
     LedgerUnavailable = "ledger-unavailable", 503, "server_error";
     /// Too many requests are under way here.

@@ -1,13 +1,13 @@
 //! A policy set, compiled: immutable, behind an `Arc`, swapped whole.
 
 use crate::fingerprint::Below;
+use crate::identity::Identity;
 use crate::{Models, Needs, Provider, Route, Stage};
-use http::{HeaderMap, HeaderValue};
-use std::borrow::Cow;
-use std::net::IpAddr;
+use ahash::AHashMap;
+use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Caller, Denial, DenyAs, Dialect, ErrorCode, Fault, Mode, Operation, StageTrace, Verb};
+use weir_message::{Denial, DenyAs, Mode, Operation, StageTrace, Verb};
 use weir_policy::{Listener, Named};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
@@ -20,6 +20,8 @@ pub struct Plan {
     pub(crate) revision_header: Option<HeaderValue>,
     pub(crate) listeners: Vec<Arc<Named<Listener>>>,
     pub(crate) keys: KeyRing,
+    /// How each listener tells callers apart.
+    pub(crate) identities: AHashMap<Arc<str>, Identity>,
     pub(crate) pipelines: Vec<Pipeline>,
     pub(crate) models: Models,
     pub(crate) providers: Vec<Arc<Provider>>,
@@ -159,107 +161,8 @@ impl Plan {
         self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
     }
 
-    /// Who sends a request of this dialect with these headers and this query to this listener, from that address, at that time
-    /// (seconds since 1970 UTC): `None` if the listener identifies nobody or the client shows no credential; a fault if it shows
-    /// a wrong one.
-    pub fn identify(
-        &self,
-        listener: &str,
-        dialect: Dialect,
-        headers: &HeaderMap,
-        query: Option<&str>,
-        (from, now): (Option<IpAddr>, i64),
-    ) -> Result<Option<Arc<Caller>>, Fault> {
-        let Some(listener) = self.listeners.iter().find(|one| **one.name == *listener) else {
-            return Ok(None);
-        };
-        if listener.value.identify.is_empty() {
-            return Ok(None);
-        }
-        let query = query.filter(|_| dialect == Dialect::Gemini);
-        let Some(shown) = shown_key(headers).or_else(|| key_in(query?)) else { return Ok(None) };
-        match shown.and_then(|key| self.keys.lookup(&key, from, now)) {
-            Some(caller) => Ok(Some(caller)),
-            None => Err(Fault::new(ErrorCode::InvalidKey, unknown(headers))),
-        }
-    }
-
     /// The route that a model's name leads to.
     pub(crate) fn route_of(&self, model: &str) -> Option<&Arc<dyn Route>> {
         self.models.get(model)
-    }
-}
-
-/// The key that a client shows in a header: `authorization: Bearer …`, `x-api-key`, `api-key`, `x-goog-api-key`. The inner
-/// `None`: it cannot be read. A signature for AWS shows none, but another header may beside it.
-fn shown_key(headers: &HeaderMap) -> Option<Option<Cow<'_, str>>> {
-    let named = ["x-api-key", "api-key", "x-goog-api-key"].iter().find_map(|name| headers.get(*name));
-    let value = match (headers.get(http::header::AUTHORIZATION), named) {
-        (Some(_), Some(value)) if is_signed(headers) => value,
-        (Some(value), _) => {
-            let text = value.to_str().ok();
-            return Some(text.and_then(|text| {
-                let (scheme, key) = text.split_once(' ')?;
-                scheme.eq_ignore_ascii_case("bearer").then(|| Cow::Borrowed(key.trim()))
-            }));
-        }
-        (None, value) => value?,
-    };
-    Some(value.to_str().ok().map(Cow::Borrowed))
-}
-
-/// Whether a client's SDK signed the request with keys of AWS, which nobody here can check.
-fn is_signed(headers: &HeaderMap) -> bool {
-    let shown = headers.get(http::header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    shown.is_some_and(|shown| shown.starts_with(b"AWS4-"))
-}
-
-/// What a client is told whose key leads to nobody.
-fn unknown(headers: &HeaderMap) -> &'static str {
-    if is_signed(headers) {
-        "the request is signed for AWS: show a key of this gateway as a bearer token instead (AWS_BEARER_TOKEN_BEDROCK)"
-    } else {
-        "the key is unknown, expired or disabled, or may not be shown from here"
-    }
-}
-
-/// The key that a client of Google's APIs shows in the query (`?key=`).
-fn key_in(query: &str) -> Option<Option<Cow<'static, str>>> {
-    let key = query.split('&').find_map(|pair| pair.strip_prefix("key="))?;
-    Some(weir_dialect::percent_decoded(key).map(|key| Cow::Owned(key.to_string())))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_key_is_shown_in_a_header_or_in_googles_query() {
-        let shown = |name: &'static str, value: &'static str| {
-            let headers = HeaderMap::from_iter([(
-                http::HeaderName::from_static(name),
-                HeaderValue::from_bytes(value.as_bytes()).unwrap(),
-            )]);
-            shown_key(&headers).map(|key| key.map(Cow::into_owned))
-        };
-        for (name, value) in
-            [("authorization", "bearer k"), ("x-api-key", "k"), ("api-key", "k"), ("x-goog-api-key", "k")]
-        {
-            assert_eq!(shown(name, value), Some(Some("k".to_owned())), "{name}");
-        }
-        assert_eq!(shown("authorization", "Basic k"), Some(None));
-        let signature = "AWS4-HMAC-SHA256 Credential=AKID/20261124/us-east-1/bedrock/aws4_request, SignedHeaders=host, Signature=0";
-        assert_eq!(shown("authorization", signature), Some(None));
-        let mut both = HeaderMap::new();
-        both.insert("authorization", HeaderValue::from_static(signature));
-        assert!(unknown(&both).contains("AWS_BEARER_TOKEN_BEDROCK"));
-        both.insert("x-api-key", HeaderValue::from_static("k"));
-        assert_eq!(shown_key(&both).flatten().as_deref(), Some("k"));
-        both.insert("authorization", HeaderValue::from_static("Bearer b"));
-        assert_eq!(shown_key(&both).flatten().as_deref(), Some("b"));
-        assert_eq!(shown("x-goog-api-key", "\u{e9}"), Some(None));
-        assert_eq!(shown("cookie", "k"), None);
-        assert_eq!(key_in("alt=sse&key=a%2Fb").flatten().as_deref(), Some("a/b"));
-        assert_eq!((key_in("key=%zz"), key_in("alt=sse&monkey=x")), (Some(None), None));
     }
 }

@@ -124,6 +124,25 @@ pub struct Provider {
 }
 
 impl Provider {
+    /// What is called and is no model API, such as a token endpoint: nothing of its own is shown to it.
+    pub fn plain(name: &str, endpoint: Endpoint, timeouts: Timeouts) -> Self {
+        Self {
+            name: name.into(),
+            row: None,
+            dialect: Dialect::Native,
+            has_responses: false,
+            access: Access::Http(endpoint),
+            auth: AuthScheme::None,
+            credential: Arc::new(Credential::default()),
+            is_available: true,
+            headers: HeaderMap::new(),
+            hosting: Hosting::default(),
+            region: None,
+            drops_unsupported: false,
+            timeouts,
+        }
+    }
+
     /// What it is asked where a client asks for this operation.
     pub fn format(&self, operation: Operation) -> WireFormat {
         let operation = match operation {

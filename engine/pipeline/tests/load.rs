@@ -109,6 +109,19 @@ fn every_finding_reads_as_its_author_needs() {
     let keys = format!("keys:\n  one: {{ hash: \"{HASH}\" }}\n  two: {{ hash: \"{HASH}\" }}\n");
     let cases: Vec<(&str, String)> = vec![
         ("open-relay", "pipelines:\n  - pipeline: p\n    stages:\n      - guard: key\n        when: request.stream\n".into()),
+        ("identify", format!("listeners:\n  edge:\n    address: 127.0.0.1:8080\n    identify:\n{}", [
+            "mtls",
+            "{ jwt: { issuer: \"https://idp.example\", audience: weir, algorithms: [RS256, HS256] } }",
+            "{ jwt: { issuer: \"https://idp.example\", audience: weir, secret: \"${env:S}\", algorithms: [RS256] } }",
+            "{ jwt: { issuer: \"https://idp.example\", audience: weir, secret: \"${env:S}\", jwks: keys.json } }",
+            "{ jwt: { issuer: idp, audience: weir } }",
+            "{ jwt: { issuer: idp, audience: weir, jwks: \"ftp://idp.example/keys\" } }",
+            "{ jwt: { issuer: idp, audience: weir, jwks: keys.json, team: claims.a b } }",
+            "{ external: { url: \"who.example\" } }",
+            "{ allow: request.model == \"fast\" }",
+            "{ any: [ { allow: size(request.text) > 3 } ] }",
+        ].map(|way| format!("      - {way}\n")).concat())),
+        ("duplicate-previous-key", format!("keys:\n  one: {{ hash: \"{HASH}\", previous: {{ hash: \"{HASH}\", until: 2027-01-01 }} }}\n")),
         ("blind-guard", stages(&["guard: chat-only"])),
         ("blind-guard-of-turns", stages(&["guard: no-falcon\n        cel: '!request.messages.exists(m, m.text.contains(\"falcon\"))'", "guard: by-script\n        rhai: 'fn request(r) { if r.messages.len() > 9 { r.deny(\"long\"); } }'", "guard: all\n        cel: size(request.messages) < 9 && size(request.all_text) < 99"])),
         ("blind-guard-in-attempt", stages(&["route: leads\n        attempt: [ { guard: chat-only } ]"])),

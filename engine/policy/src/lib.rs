@@ -12,6 +12,7 @@ mod deserialize;
 mod expand;
 mod fields;
 mod files;
+mod identify;
 mod load;
 mod meaning;
 mod node;
@@ -29,15 +30,19 @@ mod tables;
 pub use bind::{bind, bind_as};
 pub use fields::{Expr, Spanned};
 pub use files::Files;
+pub use identify::{
+    Allow, AllowSettings, CallerSays, External, GuessSettings, Identify, IdentifyWord, Jwt, Mtls, Names,
+    TokenAlgorithm,
+};
 pub use load::{Environment, Loaded, load};
 pub use node::{Key, Node, NodeKind};
 pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::{language_schema, policy_schema};
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
-    Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, IdentifyName, LedgerError, LedgerKeeping,
-    Limits, Listener, Model, ModelRoute, Observe, Price, PriceTier, Provider, ProviderModel, StateFile,
-    Target, Timeouts, Tls, Unsupported,
+    Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, LedgerError, LedgerKeeping, Limits, Listener,
+    Model, ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel, StateFile, Target,
+    Timeouts, Tls, TlsClients, Unsupported,
 };
 pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};

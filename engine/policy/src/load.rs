@@ -333,42 +333,12 @@ impl Loader<'_> {
         for (key, node) in self.unique(files, section) {
             definitions.names.push(key.name.clone());
             let what = format!("{what} `{}`", key.name);
-            let served = self.only_served(section, node);
-            if let Some(value) = bind_as::<T>(&served, &what, key.span, &mut self.diagnostics) {
+            if let Some(value) = bind_as::<T>(node, &what, key.span, &mut self.diagnostics) {
                 let name = Spanned { value: key.name.clone(), span: key.span };
                 definitions.defined.insert(key.name.clone(), Named { name, value });
             }
         }
         definitions
-    }
-
-    /// A listener without the ways of identifying that this version does not serve, each of them reported.
-    fn only_served<'n>(&mut self, section: &str, node: &'n Node) -> std::borrow::Cow<'n, Node> {
-        use std::borrow::Cow;
-        let ways = node.get("identify").map(Node::items).unwrap_or(&[]);
-        let later = |way: &Node| {
-            let name = way.as_str().or_else(|| way.entries().first().map(|(key, _)| &*key.name));
-            name.is_some_and(|n| ["jwt", "mtls", "oidc", "header", "basic"].contains(&n))
-        };
-        if section != "listeners" || !ways.iter().any(later) {
-            return Cow::Borrowed(node);
-        }
-        for way in ways.iter().filter(|way| later(way)) {
-            self.diagnostics.push(
-                Diagnostic::new(Code::NotServed, "this version identifies callers by `key` only")
-                    .at(way.span)
-                    .help("write `identify: [ key ]`"),
-            );
-        }
-        let mut served = node.clone();
-        if let NodeKind::Map(entries) = &mut served.kind {
-            for (key, value) in entries {
-                if let (true, NodeKind::Seq(items)) = (&*key.name == "identify", &mut value.kind) {
-                    items.retain(|way| !later(way));
-                }
-            }
-        }
-        Cow::Owned(served)
     }
 
     /// A section that stands in one file only.

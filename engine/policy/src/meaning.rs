@@ -3,7 +3,7 @@
 use crate::load::twice;
 use crate::set::Named;
 use crate::stage::StageDecl;
-use crate::{CallerKey, Environment, Listener, Model, PolicySet, Price, Provider};
+use crate::{CallerKey, Environment, Listener, Model, PolicySet, Price, Provider, Secret, Spanned};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
@@ -102,15 +102,33 @@ fn check_listener<'s>(
 }
 
 fn check_key(key: &Named<CallerKey>, diagnostics: &mut Diagnostics) {
-    let name = &key.name.value;
-    match (&key.value.hash, &key.value.secret) {
+    let what = format!("the key `{}`", key.name.value);
+    check_proof(&key.value.hash, &key.value.secret, &what, key.name.span, diagnostics);
+    if let Some(previous) = &key.value.previous {
+        let what = format!("`previous` of {what}");
+        check_proof(&previous.hash, &previous.secret, &what, previous.until.span, diagnostics);
+    }
+    for pattern in &key.value.models {
+        check_pattern(pattern, key.name.span, diagnostics);
+    }
+}
+
+/// What proves a key: its hash or itself.
+fn check_proof(
+    hash: &Option<Spanned<String>>,
+    secret: &Option<Secret>,
+    what: &str,
+    place: Span,
+    diagnostics: &mut Diagnostics,
+) {
+    match (hash, secret) {
         (None, None) => diagnostics.push(
-            Diagnostic::new(Code::MissingField, format!("the key `{name}` has neither `hash` nor `secret`"))
-                .at(key.name.span)
+            Diagnostic::new(Code::MissingField, format!("{what} has neither `hash` nor `secret`"))
+                .at(place)
                 .help("`hash: \"blake3:…\"` of the key, or `secret: \"${env:NAME}\"`"),
         ),
         (Some(hash), Some(secret)) => diagnostics.push(
-            Diagnostic::new(Code::BadValue, format!("the key `{name}` has both `hash` and `secret`"))
+            Diagnostic::new(Code::BadValue, format!("{what} has both `hash` and `secret`"))
                 .at(hash.span)
                 .also(secret.span, "and here")
                 .help("keep one of the two"),
@@ -121,14 +139,11 @@ fn check_key(key: &Named<CallerKey>, diagnostics: &mut Diagnostics) {
                 diagnostics.push(
                     Diagnostic::new(Code::BadValue, "a hash is `blake3:` and 64 hex digits")
                         .at(hash.span)
-                        .help("make one with `printf %s KEY | weir key hash`"),
+                        .help("make one with `printf %s KEY | weir keys hash`"),
                 );
             }
         }
         (None, Some(_)) => {}
-    }
-    for pattern in &key.value.models {
-        check_pattern(pattern, key.name.span, diagnostics);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The sections of a policy file but for stages: listeners, keys, providers, models, observe, state. Their doc comments are the reference.
 
-use crate::{Secret, Spanned, TextOrSecret};
+use crate::{GuessSettings, Identify, Secret, Spanned, TextOrSecret};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -12,10 +12,14 @@ use weir_diagnostic::units::{ByteSize, Duration, Network};
 pub struct Listener {
     /// Address and port to listen on: `127.0.0.1:8080`, `0.0.0.0:443`, `[::]:8080`.
     pub address: Spanned<String>,
-    /// How callers are told apart, tried in order: `key` reads an API key from `authorization: Bearer`, or from where the client's API puts it (`x-api-key`, `x-goog-api-key`). Empty: every caller is anonymous.
+    /// How callers are told apart: the first of these that knows the caller. Who shows nothing is anonymous, who shows something wrong is
+    /// refused (401). Empty: every caller is anonymous.
     #[serde(default)]
-    #[schemars(with = "Vec<IdentifyName>")]
-    pub identify: Vec<Spanned<IdentifyName>>,
+    pub identify: Vec<Spanned<Identify>>,
+    /// How many wrong credentials one address may show before it is left out for a while. Unset: as many as it likes. Not for a
+    /// listener behind a proxy that hides its clients' addresses: all of them would be one.
+    #[serde(default)]
+    pub guesses: Option<GuessSettings>,
     /// Serve TLS with this certificate. Unset: plain HTTP/1.1 and h2c.
     #[serde(default)]
     pub tls: Option<Tls>,
@@ -27,14 +31,6 @@ pub struct Listener {
     pub limits: Limits,
 }
 
-/// A way to tell callers apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum IdentifyName {
-    /// An API key declared under `keys`.
-    Key,
-}
-
 /// A certificate and its key, as PEM files.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -43,6 +39,21 @@ pub struct Tls {
     pub certificate: Spanned<String>,
     /// Path of the private key in PEM, relative to the set's folder, or a secret that holds the PEM text.
     pub key: TextOrSecret,
+    /// Ask clients for certificates too.
+    #[serde(default)]
+    pub clients: Option<TlsClients>,
+}
+
+/// Which certificates of clients are taken.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsClients {
+    /// Path of a PEM file with the authorities that must have signed them, relative to the set's folder. It is read again when it
+    /// changes.
+    pub ca: Spanned<String>,
+    /// Whether a client without a certificate gets no connection.
+    #[serde(default)]
+    pub required: bool,
 }
 
 /// Bounds of a listener.
@@ -99,6 +110,9 @@ pub struct CallerKey {
     /// The key itself, by reference.
     #[serde(default)]
     pub secret: Option<Secret>,
+    /// The key that it takes the place of, which is good too for a while.
+    #[serde(default)]
+    pub previous: Option<PreviousKey>,
     /// The user that this key stands for: `caller.user`.
     #[serde(default)]
     pub user: Option<String>,
@@ -126,6 +140,20 @@ pub struct CallerKey {
     /// Whether the key is refused for now.
     #[serde(default)]
     pub disabled: bool,
+}
+
+/// A key that another takes the place of.
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct PreviousKey {
+    /// BLAKE3 of the key: `blake3:` and 64 hex digits. Exactly one of `hash` and `secret` is set.
+    #[serde(default)]
+    pub hash: Option<Spanned<String>>,
+    /// The key itself, by reference.
+    #[serde(default)]
+    pub secret: Option<Secret>,
+    /// From when on it is refused: a day (`2027-01-01`, as it begins in UTC) or a moment (RFC 3339).
+    pub until: Spanned<String>,
 }
 
 /// An account at a model API.

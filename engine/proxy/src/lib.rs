@@ -19,5 +19,6 @@ pub use admin::{PurgeCaches, RenderMetrics, Traces};
 pub use error::Error;
 pub use listener::{Limits, ListenerSpec, TlsKey, TlsSpec};
 pub use process::{Parts, ServeOptions, Started, serve};
+pub use serve::ClientsSpec;
 pub use upstream::NetUpstream;
 pub use watch::{Current, LastError, Loader, Ready, Rejected, Status};

@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::counters::Count;
-use crate::serve::Certificate;
+use crate::serve::{Certificate, ClientAuthorities, ClientsSpec};
 use arc_swap::ArcSwap;
 use std::fmt;
 use std::path::{Path, PathBuf};
@@ -36,6 +36,8 @@ pub struct TlsSpec {
     pub certificate: PathBuf,
     /// The key.
     pub key: TlsKey,
+    /// Which certificates clients are asked for.
+    pub clients: Option<ClientsSpec>,
 }
 
 /// A private key. Prints `…`.
@@ -99,6 +101,10 @@ impl ListenerSpec {
                         TlsKey::Pem(Arc::from(secret.resolve(env, root)?.expose()))
                     }
                 },
+                clients: tls
+                    .clients
+                    .as_ref()
+                    .map(|clients| ClientsSpec { ca: root.join(&*clients.ca), required: clients.required }),
             }),
         };
         let limits = &listener.limits;
@@ -128,6 +134,7 @@ pub(crate) struct Bound {
     pub address: String,
     pub h2c: bool,
     pub certificate: Option<Arc<Certificate>>,
+    pub clients: Option<Arc<ClientAuthorities>>,
     /// How many of its connections are open.
     pub open: Arc<Count>,
     limits: ArcSwap<Limits>,
@@ -136,11 +143,14 @@ pub(crate) struct Bound {
 impl Bound {
     pub(crate) fn new(spec: &ListenerSpec) -> Result<Self, Error> {
         let certificate = spec.tls.as_ref().map(Certificate::read).transpose()?;
+        let clients = spec.tls.as_ref().and_then(|tls| tls.clients.as_ref());
+        let clients = clients.map(ClientAuthorities::read).transpose()?;
         Ok(Self {
             name: Arc::clone(&spec.name),
             address: spec.address.clone(),
             h2c: spec.h2c,
             certificate: certificate.map(Arc::new),
+            clients: clients.map(Arc::new),
             open: Arc::default(),
             limits: ArcSwap::from_pointee(spec.limits),
         })
@@ -150,11 +160,29 @@ impl Bound {
         **self.limits.load()
     }
 
+    /// Whether clients are asked for certificates, and whether they must have one; `None`: they are not asked.
+    fn asks_clients(&self) -> Option<bool> {
+        self.clients.as_ref().map(|clients| clients.is_required())
+    }
+
+    /// Reads what lies in files of its own again.
+    pub(crate) fn refresh(&self) {
+        if let Some(certificate) = &self.certificate {
+            certificate.refresh();
+        }
+        if let Some(clients) = &self.clients {
+            clients.refresh();
+        }
+    }
+
     /// Takes over what can change in place.
     pub(crate) fn adopt(&self, spec: &ListenerSpec) {
         self.limits.store(Arc::new(spec.limits));
         if let (Some(certificate), Some(tls)) = (&self.certificate, &spec.tls) {
             certificate.adopt(tls);
+            if let (Some(clients), Some(spec)) = (&self.clients, &tls.clients) {
+                clients.adopt(&spec.ca);
+            }
         }
     }
 }
@@ -171,6 +199,9 @@ pub(crate) fn moved(bound: &[Arc<Bound>], wanted: &[ListenerSpec]) -> Option<Str
             Some(old) if old.certificate.is_some() != new.tls.is_some() || old.h2c != new.h2c => {
                 return Some(format!("the listener \"{name}\" speaks another protocol"));
             }
+            Some(old) if old.asks_clients() != asks_clients(new) => {
+                return Some(format!("the listener \"{name}\" asks clients for other certificates"));
+            }
             Some(_) => {}
         }
     }
@@ -178,6 +209,10 @@ pub(crate) fn moved(bound: &[Arc<Bound>], wanted: &[ListenerSpec]) -> Option<Str
         .iter()
         .find(|old| !wanted.iter().any(|new| new.name == old.name))
         .map(|old| format!("the listener \"{}\" is gone", old.name))
+}
+
+fn asks_clients(spec: &ListenerSpec) -> Option<bool> {
+    Some(spec.tls.as_ref()?.clients.as_ref()?.required)
 }
 
 #[cfg(test)]

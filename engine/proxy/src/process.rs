@@ -4,7 +4,7 @@ use crate::Error;
 use crate::admin::{Admin, PurgeCaches, RenderMetrics, Traces};
 use crate::counters::Counters;
 use crate::listener::Bound;
-use crate::serve::{Edge, Shared};
+use crate::serve::{ClientAuthorities, Edge, NoteCertificates, Shared};
 use crate::watch::{Current, Loader, Nudge, Ready, Reloader, watch};
 use pingora::listeners::tls::TlsSettings;
 use pingora::listeners::{ListenerConfig, Listeners};
@@ -271,10 +271,17 @@ async fn run(
 fn endpoint(bound: &Bound) -> Result<ListenerConfig, Error> {
     let config = ListenerConfig::tcp(bound.address.clone());
     let Some(certificate) = &bound.certificate else { return Ok(config) };
-    let mut settings = TlsSettings::intermediate("", "").map_err(|error| Error::Listen {
+    let made = match &bound.clients {
+        None => TlsSettings::intermediate("", ""),
+        Some(_) => TlsSettings::with_callbacks(Box::new(NoteCertificates)),
+    };
+    let mut settings = made.map_err(|error| Error::Listen {
         address: bound.address.clone(),
         source: std::io::Error::other(error.to_string()),
     })?;
+    if let Some(clients) = &bound.clients {
+        settings.set_client_cert_verifier(Arc::<ClientAuthorities>::clone(clients));
+    }
     let resolver: Arc<dyn rustls::server::ResolvesServerCert> =
         Arc::<crate::serve::Certificate>::clone(certificate);
     settings.set_cert_resolver(resolver);
@@ -300,9 +307,7 @@ fn reload(
     };
     let bound = bound.to_vec();
     let refresh = move || {
-        for certificate in bound.iter().filter_map(|bound| bound.certificate.as_ref()) {
-            certificate.refresh();
-        }
+        bound.iter().for_each(|bound| bound.refresh());
     };
     watch(reloader, refresh).map_err(|source| Error::System { what: "starting the reload thread", source })
 }

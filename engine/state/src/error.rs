@@ -16,6 +16,9 @@ pub enum StateError {
     /// A digest is not written as `blake3:` and 64 hexadecimal digits.
     #[error("a digest is written `blake3:` and 64 hexadecimal digits")]
     NotADigest,
+    /// What should be the keys of an issuer is not.
+    #[error("the issuer's key set cannot be used: {0}")]
+    NotAKeySet(&'static str),
     /// The file that keeps state cannot be used. It is left as it is.
     #[error("the state file {} cannot be used: {reason}", path.display())]
     File {

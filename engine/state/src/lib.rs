@@ -10,6 +10,7 @@ mod breakers;
 mod database;
 mod error;
 mod exact;
+mod guesses;
 mod keys;
 mod ledger;
 mod limits;
@@ -17,12 +18,14 @@ mod permits;
 mod semantic;
 mod spending;
 mod state;
+mod tokens;
 mod totals;
 
 pub use breakers::{Breaker, BreakerSettings, Breakers, FailureRate, Permit};
 pub use chrono_tz::Tz as TimeZone;
 pub use error::StateError;
 pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
+pub use guesses::{GuessLimit, Guesses};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
 pub use ledger::{
     Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
@@ -33,6 +36,10 @@ pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
 pub use spending::{Spending, Sum, SumBy};
 pub use state::{CachedReply, Sizes, Space, State};
+pub use tokens::{
+    Flight, IssuerKeys, KeptKeys, Proven, SignatureAlgorithm, TokenFlaw, TokenKeys, TokenRules,
+    claims_unproven,
+};
 pub use totals::{
     Account, Crossed, Holding, Secured, Shortfall, Totals, Unit, Window, time_zone, time_zones,
 };

@@ -1,8 +1,8 @@
 //! All state of a process in one place, made once and shared by every plan.
 
 use crate::{
-    Amounts, Breakers, Dimension, ExactCache, Ledger, Limiter, Permits, Query, SemanticStore, Spending,
-    StateError, Sum, SumBy, Totals,
+    Amounts, Breakers, Dimension, ExactCache, Guesses, IssuerKeys, Ledger, Limiter, Permits, Query,
+    SemanticStore, Spending, StateError, Sum, SumBy, Totals,
 };
 use bytestring::ByteString;
 use std::sync::Arc;
@@ -62,6 +62,10 @@ pub struct State {
     pub spending: Spending,
     /// What every attempt cost.
     pub ledger: Ledger,
+    /// The keys of those who issue tokens.
+    pub issuers: IssuerKeys,
+    /// Wrong credentials by address.
+    pub guesses: Guesses,
     exact: [ExactCache<CachedReply>; 2],
     semantic: [SemanticStore<CachedReply>; 2],
 }
@@ -76,6 +80,8 @@ impl State {
             breakers: Breakers::new(),
             spending: Spending::new(),
             ledger: Ledger::default(),
+            issuers: IssuerKeys::default(),
+            guesses: Guesses::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],
             semantic: [SemanticStore::new(sizes.semantic), SemanticStore::new(sizes.semantic / 4)],
         }

@@ -39,16 +39,43 @@ impl Authority {
         Issued { certificate: certificate.pem(), key: key.serialize_pem() }
     }
 
+    /// A client's certificate, with a URI as its name.
+    pub(crate) fn issue_client(&self, uri: &str, common_name: &str) -> Issued {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.distinguished_name.push(rcgen::DnType::CommonName, common_name);
+        params.subject_alt_names.push(rcgen::SanType::URI(uri.try_into().unwrap()));
+        params.extended_key_usages.push(rcgen::ExtendedKeyUsagePurpose::ClientAuth);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        Issued { certificate: certificate.pem(), key: key.serialize_pem() }
+    }
+
     /// Connects as a client that offers these protocols.
     pub(crate) async fn connect(&self, to: SocketAddr, alpn: &[&str]) -> io::Result<TlsStream<TcpStream>> {
+        self.connect_as(to, alpn, None).await
+    }
+
+    /// The same, with a certificate of the client's own.
+    pub(crate) async fn connect_as(
+        &self,
+        to: SocketAddr,
+        alpn: &[&str],
+        own: Option<&Issued>,
+    ) -> io::Result<TlsStream<TcpStream>> {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(self.pem().as_bytes()).unwrap()).unwrap();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let mut config = ClientConfig::builder_with_provider(provider)
+        let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .unwrap()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
+            .with_root_certificates(roots);
+        let mut config = match own {
+            None => config.with_no_client_auth(),
+            Some(own) => {
+                let key = PrivateKeyDer::from_pem_slice(own.key.as_bytes()).unwrap();
+                config.with_client_auth_cert(vec![own.der()], key).unwrap()
+            }
+        };
         config.alpn_protocols = protocols(alpn);
         let stream = TcpStream::connect(to).await?;
         let name = ServerName::try_from("edge.test").unwrap();

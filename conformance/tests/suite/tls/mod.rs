@@ -5,7 +5,7 @@ mod provider;
 
 use crate::two::{self, run};
 pub(crate) use authority::Authority;
-use authority::Issued;
+pub(crate) use authority::Issued;
 use provider::Provider;
 use serde_json::Value;
 use std::path::Path;
@@ -40,7 +40,7 @@ fn edge(issued: &Issued) -> Set {
 }
 
 /// One request over HTTP/1.1 with TLS, and the connection that carried it.
-async fn ask_one<S: AsyncReadExt + AsyncWriteExt + Unpin>(stream: &mut S, words: &str) -> String {
+pub(crate) async fn ask_one<S: AsyncReadExt + AsyncWriteExt + Unpin>(stream: &mut S, words: &str) -> String {
     let body = chat("fast", words, false).to_string();
     let bytes =
         request("POST", "/v1/chat/completions", &[("content-type", "application/json")], body.as_bytes());

@@ -2,9 +2,9 @@
 
 use super::{Compiler, SERVED, Secrets};
 use std::sync::Arc;
-use weir_diagnostic::{Code, Diagnostic};
+use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_message::{Caller, Operation};
-use weir_policy::{CallerKey, Spanned};
+use weir_policy::{CallerKey, PreviousKey, Secret, Spanned};
 use weir_state::{KeyRing, KeyRow, digest, parse_digest};
 
 impl Compiler<'_> {
@@ -13,36 +13,17 @@ impl Compiler<'_> {
         let set = self.set;
         for (name, key) in &set.keys {
             let decl = &key.value;
-            let hashed = match (&decl.hash, &decl.secret) {
-                (Some(hash), _) => match parse_digest(hash) {
-                    Ok(digest) => Some(digest),
-                    Err(error) => {
-                        let help = "write `blake3:` and 64 hex digits; `weir key new` makes a key and prints its hash";
-                        let found =
-                            Diagnostic::new(Code::BadValue, error.to_string()).at(hash.span).help(help);
-                        self.diagnostics.push(found);
-                        None
-                    }
-                },
-                (None, Some(secret)) => self.secret(secret).map(|value| digest(value.expose())),
-                (None, None) => None,
-            };
+            let digest = self.digest(&decl.hash, &decl.secret);
             let Some(template) = self.row(name, decl) else { continue };
             templates.push(template.clone());
-            let Some(digest) = hashed else { continue };
-            let same = rows.iter().find(|row| row.digest == digest);
-            if let Some(first) = same.and_then(|row| self.set.keys.get(&row.name)) {
-                let message = format!("`{name}` and `{}` are the same key", first.name.value);
-                self.diagnostics.push(
-                    Diagnostic::new(Code::DuplicateName, message)
-                        .at(key.name.span)
-                        .also(first.name.span, "the same key")
-                        .cause("a key says who calls; one key cannot be two callers")
-                        .help("give each caller a key of its own (`weir key new`)"),
-                );
-                continue;
+            let previous = match &decl.previous {
+                Some(previous) => self.previous(previous, &template),
+                None => None,
+            };
+            let own = digest.map(|digest| KeyRow { digest, ..template });
+            for row in own.into_iter().chain(previous) {
+                self.add(&mut rows, row, key.name.span);
             }
-            rows.push(KeyRow { digest, ..template });
         }
         if matches!(self.secrets, Secrets::Ignored) {
             know_by_name(templates, &mut rows);
@@ -54,6 +35,49 @@ impl Compiler<'_> {
                 None
             }
         }
+    }
+
+    fn add(&mut self, rows: &mut Vec<KeyRow>, row: KeyRow, place: Span) {
+        let same = rows.iter().find(|known| known.digest == row.digest);
+        let Some(first) = same.and_then(|known| self.set.keys.get(&known.name)) else {
+            return rows.push(row);
+        };
+        let message = match first.name.value == row.name {
+            true => format!("`{}` and the key that it takes the place of are the same key", row.name),
+            false => format!("`{}` and `{}` are the same key", row.name, first.name.value),
+        };
+        self.diagnostics.push(
+            Diagnostic::new(Code::DuplicateName, message)
+                .at(place)
+                .also(first.name.span, "the same key")
+                .cause("a key says who calls; one key cannot be two callers")
+                .help("give each caller a key of its own (`weir keys new`)"),
+        );
+    }
+
+    /// The digest that proves a key; `None` where it is not known, or wrong, which was said.
+    fn digest(&mut self, hash: &Option<Spanned<String>>, secret: &Option<Secret>) -> Option<[u8; 32]> {
+        let Some(hash) = hash else {
+            return self.secret(secret.as_ref()?).map(|value| digest(value.expose()));
+        };
+        match parse_digest(hash) {
+            Ok(digest) => Some(digest),
+            Err(error) => {
+                let help =
+                    "write `blake3:` and 64 hex digits; `weir keys new` makes a key and prints its hash";
+                self.diagnostics
+                    .push(Diagnostic::new(Code::BadValue, error.to_string()).at(hash.span).help(help));
+                None
+            }
+        }
+    }
+
+    /// The key that another takes the place of: the same caller, until it ends.
+    fn previous(&mut self, decl: &PreviousKey, new: &KeyRow) -> Option<KeyRow> {
+        let until = self.moment(&decl.until)?;
+        let digest = self.digest(&decl.hash, &decl.secret)?;
+        let expires = Some(new.expires.map_or(until, |expires| expires.min(until)));
+        Some(KeyRow { digest, expires, ..new.clone() })
     }
 
     /// A key without its digest.

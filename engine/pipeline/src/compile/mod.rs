@@ -1,5 +1,6 @@
 //! A policy set to a plan: expressions, scripts and stages compiled, what can be reached checked.
 
+mod identity;
 mod keys;
 mod known;
 mod models;
@@ -89,6 +90,7 @@ struct Compiler<'a> {
 impl Compiler<'_> {
     fn plan(&mut self) -> Option<Plan> {
         let keys = self.keys();
+        let identities = self.identities();
         let providers = self.providers();
         let models = self.models(&providers);
         let services: Arc<dyn Services> = Arc::new(Counting::new(&models));
@@ -179,6 +181,7 @@ impl Compiler<'_> {
             revision: Arc::from(revision),
             listeners,
             keys: keys?,
+            identities,
             pipelines,
             models,
             providers: providers.into_values().collect(),

@@ -34,12 +34,17 @@ const TABLE: &[Row] = &[
     (Code::UnknownSection, "a slip", &[("a.yaml", "weir: v1\npiplines: []\n")]),
     (Code::NotServed, "sections", &[("a.yaml", "weir: v1\nscopes: { redis: x }\nrollout: {}\n")]),
     (
-        Code::NotServed,
-        "identify by token",
+        Code::MissingField,
+        "a token for nobody in particular",
         &[(
             "a.yaml",
-            "weir: v1\nlisteners:\n  edge: { address: \"0.0.0.0:80\", identify: [ key, { jwt: { issuer: x } } ] }\n",
+            "weir: v1\nlisteners:\n  edge: { address: \"0.0.0.0:80\", identify: [ key, { any: [ { jwt: { issuer: x, audienc: y } }, { jwt: { issuer: x } } ] } ] }\n",
         )],
+    ),
+    (
+        Code::BadValue,
+        "a way to tell callers apart that there is not",
+        &[("a.yaml", "weir: v1\nlisteners:\n  edge: { address: \"0.0.0.0:80\", identify: [ kee ] }\n")],
     ),
     (
         Code::UnknownField,

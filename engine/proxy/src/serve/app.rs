@@ -1,6 +1,7 @@
 //! One HTTP request: its head judged, its body read, a plan asked, the reply written.
 
 use super::body::{self, NoBody};
+use super::clients::ClientCertificate;
 use super::ids;
 use super::reply::{self, Asked, Sent};
 use super::strict;
@@ -19,14 +20,13 @@ use pingora::prelude::timeout;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use uuid::{NoContext, Timestamp, Uuid};
 use weir_dialect::Unclassified;
 use weir_message::{Dialect, ErrorCode, Fault, Operation, Request};
-use weir_pipeline::{Gateway, Plan, Response, ResponseBody};
+use weir_pipeline::{Gateway, Plan, Response, ResponseBody, Shown};
 
 /// What all connections of a listener share.
 pub(crate) struct Shared {
@@ -193,10 +193,7 @@ impl App {
                 Sent::Gone => End::Gone,
             };
         }
-        let from = session.client_addr().and_then(|address| address.as_inet()).map(|address| address.ip());
-        let place = (from, shared.gateway.clock.unix_nanos() / 1_000_000_000);
-        let judged = judge(session.req_header(), &plan, &shared.bound.name, limits, place);
-        let (route, caller, announced) = match judged {
+        let (route, caller, announced) = match self.judge(session, &plan, limits).await {
             Ok(judged) => judged,
             Err(fault) => {
                 let head = session.req_header();
@@ -248,6 +245,40 @@ impl App {
                 End::Gone
             }
         }
+    }
+
+    /// What the head asks for, from whom, and what it says of the body; all that can be refused before the body is read.
+    #[allow(clippy::type_complexity, reason = "three results of one judgement, taken apart at once")]
+    async fn judge(
+        &self,
+        session: &ServerSession,
+        plan: &Arc<Plan>,
+        limits: &Limits,
+    ) -> Result<(weir_dialect::Route, Option<Arc<weir_message::Caller>>, body::Announced), Fault> {
+        let head = session.req_header();
+        let path = head.uri.path();
+        let route = weir_dialect::classify(&head.method, path, &head.headers).map_err(|why| match why {
+            Unclassified::UnknownPath if matches!(path, "/healthz" | "/readyz") => bad_method("GET"),
+            Unclassified::UnknownPath => Fault::new(ErrorCode::UnknownPath, "nothing answers this path"),
+            Unclassified::BadMethod { allow } => bad_method(allow),
+        })?;
+        let announced = body::announced(&head.headers, limits)?;
+        let tls = session.digest().and_then(|digest| digest.ssl_digest.as_ref());
+        let shown = Shown {
+            listener: &self.shared.bound.name,
+            dialect: route.dialect,
+            operation: route.operation,
+            method: &head.method,
+            path,
+            query: head.uri.query(),
+            headers: &head.headers,
+            source: session.client_addr().and_then(|address| address.as_inet()).copied(),
+            certificate: tls
+                .and_then(|tls| tls.extension.get::<ClientCertificate>())
+                .map(|shown| &shown.claims),
+        };
+        let caller = weir_pipeline::identify(&self.shared.gateway, plan, &shown).await?;
+        Ok((route, caller, announced))
     }
 
     /// The reply to a question about the process itself: `/healthz` (it is up), `/readyz` (it takes requests).
@@ -306,26 +337,6 @@ fn refused_head(session: &ServerSession, fresh: &Uuid, dialect: Dialect) -> Requ
     }
     request.method = head.method.clone();
     request
-}
-
-/// What the head asks for, from whom, and what it says of the body; all that can be refused before the body is read.
-#[allow(clippy::type_complexity, reason = "three results of one judgement, taken apart at once")]
-fn judge(
-    head: &RequestHeader,
-    plan: &Plan,
-    listener: &str,
-    limits: &Limits,
-    place: (Option<IpAddr>, i64),
-) -> Result<(weir_dialect::Route, Option<Arc<weir_message::Caller>>, body::Announced), Fault> {
-    let path = head.uri.path();
-    let route = weir_dialect::classify(&head.method, path, &head.headers).map_err(|why| match why {
-        Unclassified::UnknownPath if matches!(path, "/healthz" | "/readyz") => bad_method("GET"),
-        Unclassified::UnknownPath => Fault::new(ErrorCode::UnknownPath, "nothing answers this path"),
-        Unclassified::BadMethod { allow } => bad_method(allow),
-    })?;
-    let announced = body::announced(&head.headers, limits)?;
-    let caller = plan.identify(listener, route.dialect, &head.headers, head.uri.query(), place)?;
-    Ok((route, caller, announced))
 }
 
 fn bad_method(allow: &str) -> Fault {

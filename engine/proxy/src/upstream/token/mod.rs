@@ -14,11 +14,8 @@ use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use weir_dialect::Hosting;
-use weir_message::{Cause, Dialect};
-use weir_pipeline::{
-    Access, Answer, AuthScheme, Call, CallError, Credential, Grant, Provider, Timeouts, TokenSource,
-};
+use weir_message::Cause;
+use weir_pipeline::{Answer, Call, CallError, Grant, Provider, Timeouts, TokenSource};
 
 /// How long the token endpoint may take.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -266,7 +263,7 @@ fn question(source: &TokenSource, now: u64) -> Result<Call, CallError> {
     let timeouts =
         Timeouts { first_byte: PATIENCE, between: PATIENCE, total: PATIENCE, ..Timeouts::default() };
     Ok(Call {
-        provider: Arc::new(endpoint(source, timeouts)),
+        provider: Arc::new(Provider::plain("token", source.endpoint.clone(), timeouts)),
         model: "".into(),
         attempt: 1,
         method: if form.is_some() { Method::POST } else { Method::GET },
@@ -277,25 +274,6 @@ fn question(source: &TokenSource, now: u64) -> Result<Call, CallError> {
         decode: true,
         body_limit: LARGEST,
     })
-}
-
-/// The token endpoint, as what is called.
-fn endpoint(source: &TokenSource, timeouts: Timeouts) -> Provider {
-    Provider {
-        name: "token".into(),
-        row: None,
-        dialect: Dialect::Native,
-        has_responses: false,
-        access: Access::Http(source.endpoint.clone()),
-        auth: AuthScheme::None,
-        credential: Arc::new(Credential::default()),
-        is_available: true,
-        headers: HeaderMap::new(),
-        hosting: Hosting::default(),
-        region: None,
-        drops_unsupported: false,
-        timeouts,
-    }
 }
 
 /// Fields of a form (WHATWG URL, application/x-www-form-urlencoded).
