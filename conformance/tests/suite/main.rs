@@ -14,6 +14,7 @@ mod forms;
 mod http2;
 mod identify;
 mod ledger;
+mod limits;
 mod matrix;
 mod observe;
 mod packed;

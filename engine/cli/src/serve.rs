@@ -3,13 +3,11 @@
 use crate::out::{BAD, COULD_NOT, complain, fail, say};
 use crate::set::{Compiled, Shop};
 use clap::ValueEnum;
-use http::header::{AUTHORIZATION, HeaderMap, HeaderValue};
 use std::collections::BTreeSet;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use weir_message::Dialect;
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
 use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateFile};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
@@ -183,14 +181,9 @@ fn example_of(plan: &Plan, now: i64) -> Example {
         (None, None) => asked_for("WEIR_MODEL", "a model of the policy"),
     };
     let listener = plan.listeners().first().filter(|listener| !listener.value.identify.is_empty());
-    let key = listener.map(|listener| {
-        let mut headers = HeaderMap::new();
-        headers.insert(AUTHORIZATION, HeaderValue::from_static("Bearer wr_demo"));
-        let demo = plan.identify(&listener.name.value, Dialect::OpenAi, &headers, None, (None, now));
-        match matches!(demo, Ok(Some(_))) {
-            true => format!("'\"${{WEIR_KEY:-{DEMO}}}\"'"),
-            false => asked_for("WEIR_KEY", "a key of the policy"),
-        }
+    let key = listener.map(|listener| match plan.takes_key(&listener.name.value, DEMO, now) {
+        true => format!("'\"${{WEIR_KEY:-{DEMO}}}\"'"),
+        false => asked_for("WEIR_KEY", "a key of the policy"),
     });
     Example { model, key: key.map(|key| format!(" -H 'authorization: Bearer {key}'")).unwrap_or_default() }
 }

@@ -8,17 +8,21 @@ pub fn limit_output(request: &mut Request, tokens: u64) -> bool {
     let value = serde_json::Value::from(tokens);
     match (request.dialect, request.operation) {
         (Dialect::OpenAi, Operation::Response) => request.set_param("max_output_tokens", &value),
-        (Dialect::OpenAi, Operation::Completion) | (Dialect::Anthropic | Dialect::Cohere, Operation::Chat) => {
+        (Dialect::OpenAi, Operation::Completion)
+        | (Dialect::Anthropic | Dialect::Cohere, Operation::Chat) => {
             request.set_param("max_tokens", &value);
         }
         (Dialect::OpenAi, Operation::Chat) => {
             let names = ["max_completion_tokens", "max_tokens"];
-            let said: Vec<&str> = names.into_iter().filter(|name| request.params.get(name).is_some()).collect();
+            let said: Vec<&str> =
+                names.into_iter().filter(|name| request.params.get(name).is_some()).collect();
             for name in if said.is_empty() { &names[..1] } else { &said[..] } {
                 request.set_param(name, &value);
             }
         }
-        (Dialect::Gemini, Operation::Chat) => set_inside(request, "generationConfig", "maxOutputTokens", value),
+        (Dialect::Gemini, Operation::Chat) => {
+            set_inside(request, "generationConfig", "maxOutputTokens", value)
+        }
         (Dialect::Bedrock, Operation::Chat) => set_inside(request, "inferenceConfig", "maxTokens", value),
         _ => return false,
     }
@@ -44,12 +48,48 @@ mod tests {
     #[test]
     fn each_dialect_is_told_in_its_own_field_and_keeps_the_others() {
         for (dialect, operation, path, body, want) in [
-            (Dialect::OpenAi, Operation::Chat, "/v1/chat/completions", r#"{"model":"m","messages":[]}"#, r#""max_completion_tokens":7"#),
-            (Dialect::OpenAi, Operation::Chat, "/v1/chat/completions", r#"{"model":"m","messages":[],"max_tokens":99}"#, r#""max_tokens":7"#),
-            (Dialect::OpenAi, Operation::Completion, "/v1/completions", r#"{"model":"m","prompt":"a"}"#, r#""max_tokens":7"#),
-            (Dialect::OpenAi, Operation::Response, "/v1/responses", r#"{"model":"m","input":"a"}"#, r#""max_output_tokens":7"#),
-            (Dialect::Anthropic, Operation::Chat, "/v1/messages", r#"{"model":"m","messages":[],"max_tokens":99}"#, r#""max_tokens":7"#),
-            (Dialect::Cohere, Operation::Chat, "/cohere/v2/chat", r#"{"model":"m","messages":[]}"#, r#""max_tokens":7"#),
+            (
+                Dialect::OpenAi,
+                Operation::Chat,
+                "/v1/chat/completions",
+                r#"{"model":"m","messages":[]}"#,
+                r#""max_completion_tokens":7"#,
+            ),
+            (
+                Dialect::OpenAi,
+                Operation::Chat,
+                "/v1/chat/completions",
+                r#"{"model":"m","messages":[],"max_tokens":99}"#,
+                r#""max_tokens":7"#,
+            ),
+            (
+                Dialect::OpenAi,
+                Operation::Completion,
+                "/v1/completions",
+                r#"{"model":"m","prompt":"a"}"#,
+                r#""max_tokens":7"#,
+            ),
+            (
+                Dialect::OpenAi,
+                Operation::Response,
+                "/v1/responses",
+                r#"{"model":"m","input":"a"}"#,
+                r#""max_output_tokens":7"#,
+            ),
+            (
+                Dialect::Anthropic,
+                Operation::Chat,
+                "/v1/messages",
+                r#"{"model":"m","messages":[],"max_tokens":99}"#,
+                r#""max_tokens":7"#,
+            ),
+            (
+                Dialect::Cohere,
+                Operation::Chat,
+                "/cohere/v2/chat",
+                r#"{"model":"m","messages":[]}"#,
+                r#""max_tokens":7"#,
+            ),
             (
                 Dialect::Gemini,
                 Operation::Chat,
@@ -57,7 +97,13 @@ mod tests {
                 r#"{"contents":[],"generationConfig":{"temperature":0.5,"maxOutputTokens":99}}"#,
                 r#""temperature":0.5"#,
             ),
-            (Dialect::Bedrock, Operation::Chat, "/model/m/converse", r#"{"messages":[],"inferenceConfig":{"topP":0.5}}"#, r#""topP":0.5"#),
+            (
+                Dialect::Bedrock,
+                Operation::Chat,
+                "/model/m/converse",
+                r#"{"messages":[],"inferenceConfig":{"topP":0.5}}"#,
+                r#""topP":0.5"#,
+            ),
         ] {
             let mut request = Request::new("r", dialect, operation, path);
             request.raw = Bytes::from_static(body.as_bytes());

@@ -1,7 +1,7 @@
 //! A policy set, compiled: immutable, behind an `Arc`, swapped whole.
 
 use crate::fingerprint::Below;
-use crate::identity::Identity;
+use crate::identity::{Identity, Way};
 use crate::{Models, Needs, Provider, Route, Stage};
 use ahash::AHashMap;
 use http::HeaderValue;
@@ -152,6 +152,13 @@ impl Plan {
     /// The functions that expressions call.
     pub fn services(&self) -> &Arc<dyn Services> {
         &self.services
+    }
+
+    /// Whether a listener takes this key from anywhere, at that time (seconds since 1970 UTC).
+    pub fn takes_key(&self, listener: &str, key: &str, now: i64) -> bool {
+        let identity = self.identities.get(listener);
+        let asks = identity.is_some_and(|identity| identity.ways.iter().any(|way| matches!(way, Way::Key)));
+        asks && self.keys.lookup(key, None, now).is_some()
     }
 
     /// The names of all pipelines with their stages' names, in order; those of `attempt:` last.

@@ -49,6 +49,16 @@ impl Worst {
         Ok(Self { input, output, images, characters: spoken(request), millis })
     }
 
+    /// The same, were no answer longer than this.
+    #[must_use]
+    pub fn within(self, tokens: u64) -> Self {
+        let output = self.output.map(|most| MostOutput {
+            tokens: Some(most.tokens.map_or(tokens, |asked| asked.min(tokens))),
+            ..most
+        });
+        Self { output, ..self }
+    }
+
     /// What it comes to at a target, with so long an answer where nobody says how long it may be.
     pub fn at(&self, target: &Target, assume_output: u64) -> Usage {
         let output = self.output.map_or(0, |most| {

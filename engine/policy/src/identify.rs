@@ -3,7 +3,7 @@
 use crate::node::Node;
 use crate::{Expr, Secret, Spanned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use weir_diagnostic::units::Duration;
@@ -27,6 +27,17 @@ pub enum Identify {
     Any(Vec<Spanned<Identify>>),
     /// See [`IdentifyBy::All`].
     All(Vec<Spanned<Identify>>),
+}
+
+impl Identify {
+    /// The secrets that prove who calls.
+    pub fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::Jwt(settings) => settings.secret.iter().collect(),
+            Self::Any(ways) | Self::All(ways) => ways.iter().flat_map(|way| way.value.secrets()).collect(),
+            Self::Key | Self::Basic | Self::Mtls(_) | Self::Allow(_) | Self::External(_) => Vec::new(),
+        }
+    }
 }
 
 /// A way to tell callers apart that needs no settings.
@@ -319,7 +330,7 @@ impl TokenAlgorithm {
 }
 
 /// Wrong credentials from one address.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
 pub struct GuessSettings {
     /// So many …

@@ -4,7 +4,7 @@ use crate::secret::files_in;
 use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::Revision;
 use crate::stage::{FrameDecl, PipelineDecl, StageDecl};
-use crate::{Files, Spanned};
+use crate::{Files, Secret, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -47,12 +47,14 @@ pub struct PolicySet {
 impl PolicySet {
     /// The files that its secrets stand in, as written: in all fields that take a secret.
     pub fn secret_files(&self) -> BTreeSet<String> {
-        let keys = self.keys.values().filter_map(|key| key.value.secret.as_ref());
+        let keys = self.keys.values().flat_map(proofs).flatten();
+        let ways = self.listeners.values().flat_map(|listener| &listener.value.identify);
+        let tokens = ways.flat_map(|way| way.value.secrets());
         let tls = self.listeners.values().filter_map(|listener| listener.value.tls.as_ref()?.key.secret());
         let accounts = self.providers.values().flat_map(|provider| {
             provider.value.secrets().chain(provider.value.headers.values().filter_map(|value| value.secret()))
         });
-        let secrets = keys.chain(tls).chain(accounts);
+        let secrets = keys.chain(tokens).chain(tls).chain(accounts);
         let mut out: BTreeSet<String> =
             secrets.flat_map(|secret| secret.files().map(str::to_owned)).collect();
         let lists = self.frames.iter().map(|frame| &frame.stages);
@@ -61,6 +63,12 @@ impl PolicySet {
         }
         out
     }
+}
+
+/// The secrets that are a key and the one before it.
+fn proofs(key: &Named<CallerKey>) -> [Option<&Secret>; 2] {
+    let previous = key.value.previous.as_ref().and_then(|previous| previous.secret.as_ref());
+    [key.value.secret.as_ref(), previous]
 }
 
 fn files_of(stage: &StageDecl, out: &mut BTreeSet<String>) {

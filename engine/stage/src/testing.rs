@@ -170,8 +170,19 @@ impl World {
         headers: &[(&'static str, &str)],
         body: Value,
     ) -> Got {
+        self.ask_in(Dialect::OpenAi, operation, team, headers, body).await
+    }
+
+    pub(crate) async fn ask_in(
+        &self,
+        dialect: Dialect,
+        operation: Operation,
+        team: Option<&str>,
+        headers: &[(&'static str, &str)],
+        body: Value,
+    ) -> Got {
         let n = self.sent.fetch_add(1, Ordering::Relaxed);
-        let mut request = Request::new(format!("r{n}"), Dialect::OpenAi, operation, "/v1");
+        let mut request = Request::new(format!("r{n}"), dialect, operation, "/v1");
         request.raw = Bytes::from(body.to_string());
         request.source = Some("192.0.2.1:4000".parse().unwrap());
         request.caller = team.map(|team| {
@@ -198,6 +209,7 @@ impl World {
     /// Lets time pass.
     pub(crate) fn pass(&self, time: Duration) {
         self.clock.nanos.fetch_add(u64::try_from(time.as_nanos()).unwrap(), Ordering::Relaxed);
+        self.clock.bell.notify_waiters();
     }
 
     /// What was sent upstream.
@@ -259,12 +271,13 @@ impl Upstream for Echo {
 }
 
 struct Moved {
-    nanos: AtomicU64,
+    nanos: Arc<AtomicU64>,
+    bell: Arc<tokio::sync::Notify>,
 }
 
 impl Default for Moved {
     fn default() -> Self {
-        Self { nanos: AtomicU64::new(1_000_000_000) }
+        Self { nanos: Arc::new(AtomicU64::new(1_000_000_000)), bell: Arc::default() }
     }
 }
 
@@ -279,12 +292,24 @@ impl Clock for Moved {
     }
 
     fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
-        // Short waits (before a retry) are over at once; limits on waiting never come.
+        // Short waits (before a retry) are over at once, others when so much time was let pass.
         if time < Duration::from_secs(2) {
-            futures::future::ready(()).boxed()
-        } else {
-            futures::future::pending().boxed()
+            return futures::future::ready(()).boxed();
         }
+        let until = self.now() + time;
+        let (nanos, bell) = (Arc::clone(&self.nanos), Arc::clone(&self.bell));
+        async move {
+            loop {
+                let rung = bell.notified();
+                tokio::pin!(rung);
+                rung.as_mut().enable();
+                if Duration::from_nanos(nanos.load(Ordering::Relaxed)) >= until {
+                    return;
+                }
+                rung.await;
+            }
+        }
+        .boxed()
     }
 }
 

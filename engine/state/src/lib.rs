@@ -29,7 +29,7 @@ pub use guesses::{GuessLimit, Guesses};
 pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
 pub use ledger::{
     Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
-    Report, Row, Single, unix_time,
+    Report, Row, Single, rfc3339, unix_time,
 };
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};

@@ -13,15 +13,16 @@
 //! ```
 
 use super::quota::assume_output;
-use super::spend::{Common, Limit, Limits, worst};
+use super::spend::{Common, Limit, Limits, SpendThen, queue, worst};
+use super::then::deadline;
 use crate::Metrics;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use weir_catalog::Price;
-use weir_diagnostic::units::{Budget, Ratio};
+use weir_diagnostic::units::{self, Budget, Ratio};
 use weir_message::{Money, Usage};
-use weir_pipeline::{Declares, Exchange, Hook, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
+use weir_pipeline::{Declares, Exchange, Hook, Stage, Verdict, Visit, Workbench};
 use weir_policy::{Expr, Spanned, StageDecl};
 use weir_state::Unit;
 
@@ -49,6 +50,23 @@ pub(crate) struct Settings {
     /// target counts as free.
     #[serde(default)]
     unpriced: Unpriced,
+    /// Whether every reply tells what is left, in the headers that the client's API has for it (`x-ratelimit-…`,
+    /// `anthropic-ratelimit-…`), not only a refusal.
+    #[serde(default)]
+    report: bool,
+    /// What becomes of a request that there is no room for.
+    #[serde(default)]
+    then: SpendThen,
+    /// How long it may wait, with `then: wait`. Who would have to wait longer is refused at once.
+    #[serde(default = "deadline")]
+    deadline: units::Duration,
+    /// How many requests may wait at once, with `then: wait`; more are refused at once.
+    #[serde(default = "queue")]
+    #[schemars(range(min = 1, max = 100000))]
+    queue: usize,
+    /// The model that it goes on with, with `then: route`.
+    #[serde(default)]
+    model: Option<Spanned<String>>,
 }
 
 /// What becomes of a request that may reach a target without a price.
@@ -82,8 +100,16 @@ pub(crate) fn compile(
     };
     let limit =
         |budget: &Budget| Limit { amount: budget.nanos, calendar: budget.per, shown: budget.to_string() };
-    let common =
-        Common { per: settings.per.as_ref(), time_zone: settings.time_zone.as_ref(), warn: &settings.warn };
+    let common = Common {
+        per: settings.per.as_ref(),
+        time_zone: settings.time_zone.as_ref(),
+        warn: &settings.warn,
+        report: settings.report,
+        then: settings.then,
+        deadline: settings.deadline,
+        queue: settings.queue,
+        model: settings.model.as_ref(),
+    };
     let limits = budgets.iter().map(limit).collect();
     let limits = Limits::compile(Unit::Money, limits, &common, decl, bench, metrics)?;
     Some(Arc::new(BudgetGuard {
@@ -101,16 +127,12 @@ struct BudgetGuard {
 
 impl Stage for BudgetGuard {
     fn declares(&self) -> Declares {
-        Declares {
-            needs: self.limits.needs(),
-            reads_operations: Some(TEXT_OPERATIONS),
-            ..Declares::default()
-        }
+        self.limits.declares()
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        match self.worst(visit.exchange) {
-            Ok(amount) => self.limits.reserve(visit, amount),
+        match self.worst(visit.exchange, None) {
+            Ok(amount) => self.limits.reserve(visit, amount, |x, tokens| self.worst(x, Some(tokens))),
             Err(reason) => Hook::Done(Verdict::Fault(reason)),
         }
     }
@@ -122,10 +144,10 @@ impl Stage for BudgetGuard {
 }
 
 impl BudgetGuard {
-    /// The most that a request may cost.
-    fn worst(&self, x: &Exchange) -> Result<u64, String> {
+    /// The most that a request may cost, if no answer has more tokens than that.
+    fn worst(&self, x: &Exchange, at_most: Option<u64>) -> Result<u64, String> {
         let mut most = 0;
-        for (target, usage) in worst(x, self.assume_output)? {
+        for (target, usage) in worst(x, self.assume_output, at_most)? {
             match &target.price {
                 Some(price) => most = most.max(nanos(dearest(price, usage))),
                 None if self.passes_unpriced => {}
@@ -288,6 +310,27 @@ mod tests {
             let account = weir_state::Account { space, meter, unit: Unit::Money, subject: "", window };
             self.state().totals.spent(&account)
         }
+    }
+
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_the_money_left_allows_and_what_is_left_is_told() {
+        let world = World::new(
+            "- guard: budget\n  with: { money: 0.0001 USD/total, per: everyone, then: shorten, report: true }",
+        );
+        let mut sent = 0;
+        loop {
+            let got = world.send(most("fast", 100_000)).await;
+            if got.status != 200 {
+                assert_eq!(got.json()["error"]["code"], "budget-exceeded");
+                assert_eq!(got.header("x-ratelimit-limit-budget"), "0.0001");
+                assert_eq!(got.header("x-ratelimit-reset-budget"), "", "it never comes back");
+                break;
+            }
+            assert!(world.spent() <= 100_000, "{}", world.spent());
+            sent += 1;
+            assert!(sent < 100);
+        }
+        assert!(sent > 2, "what is not used comes back");
     }
 
     #[test]

@@ -9,16 +9,16 @@
 //!   with: { max: 4, per: caller.team, then: wait, deadline: 5s }
 //! ```
 
+use super::then::{Beyond, Then, ThenSettings, deadline, reroute};
 use crate::per::Per;
 use futures::future::{Either, select};
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
-use weir_diagnostic::{Code, Diagnostic, units};
+use weir_diagnostic::units;
 use weir_message::{Denial, ErrorCode};
 use weir_pipeline::{CONTINUE, Declares, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
-use weir_policy::{Expr, StageDecl};
+use weir_policy::{Expr, Spanned, StageDecl};
 use weir_state::{Admission, Admitted};
 
 /// The settings of `guard: concurrency`.
@@ -32,7 +32,7 @@ pub(crate) struct Settings {
     /// it, each key has a count of its own, and callers without a key each address.
     #[serde(default)]
     per: Option<Expr>,
-    /// What becomes of a request that is one too many: it is refused at once, or waits for its turn.
+    /// What becomes of a request that is one too many. Those that wait are served in the order in which they came.
     #[serde(default)]
     then: Then,
     /// How long a request may wait for its turn.
@@ -42,21 +42,9 @@ pub(crate) struct Settings {
     #[serde(default = "queue")]
     #[schemars(range(min = 1, max = 100000))]
     queue: usize,
-}
-
-/// What becomes of a request that is one too many.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-enum Then {
-    /// It is refused.
-    #[default]
-    Deny,
-    /// It waits.
-    Wait,
-}
-
-fn deadline() -> units::Duration {
-    units::Duration(Duration::from_secs(10))
+    /// The model that it goes on with, with `then: route`.
+    #[serde(default)]
+    model: Option<Spanned<String>>,
 }
 
 fn queue() -> usize {
@@ -69,19 +57,13 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
         Some(expr) => Per::compile(expr, bench)?,
         None => Per::Caller,
     };
-    let deadline = settings.deadline.0;
-    if settings.then == Then::Wait && decl.timeout.is_some_and(|timeout| timeout <= deadline) {
-        let found = Diagnostic::new(Code::BadValue, "`timeout` ends the wait before `deadline` does")
-            .at(decl.span)
-            .help("leave out `timeout`, or make it longer than `deadline`");
-        bench.diagnostics.push(found);
-        return None;
-    }
+    let beyond =
+        ThenSettings { then: settings.then, deadline: settings.deadline, model: settings.model.as_ref() };
     Some(Arc::new(Concurrency {
         meter: format!("{}/{}", bench.home, decl.name),
         max: settings.max,
         per,
-        deadline: (settings.then == Then::Wait).then_some(deadline),
+        beyond: Beyond::compile(&beyond, settings.queue, decl, bench)?,
         queue: settings.queue,
     }))
 }
@@ -91,8 +73,7 @@ struct Concurrency {
     meter: String,
     max: u64,
     per: Per,
-    /// How long to wait; `None`: not at all.
-    deadline: Option<Duration>,
+    beyond: Beyond,
     queue: usize,
 }
 
@@ -105,7 +86,8 @@ impl Stage for Concurrency {
         Declares {
             needs,
             reads_operations: needs.has(Needs::BODY).then_some(TEXT_OPERATIONS),
-            patience: self.deadline.unwrap_or_default(),
+            edits_request: self.beyond.edits(),
+            patience: self.beyond.patience(),
             ..Declares::default()
         }
     }
@@ -116,16 +98,21 @@ impl Stage for Concurrency {
             Ok(subject) => subject,
             Err(reason) => return Hook::Done(Verdict::Fault(reason)),
         };
-        let queue = if self.deadline.is_some() { self.queue } else { 0 };
+        let queue = if self.beyond.patience().is_zero() { 0 } else { self.queue };
         let asked = x.gateway.state.permits.ask(x.space, &self.meter, subject.as_str(), self.max, queue);
-        let (queued, deadline) = match (asked, self.deadline) {
+        let deadline = self.beyond.patience();
+        let queued = match (asked, &self.beyond) {
             (Admission::Granted(permit), _) => {
                 *slot = Some(Box::new(Held(permit)));
                 return CONTINUE;
             }
-            (Admission::Queued(queued), Some(deadline)) => (queued, deadline),
-            (Admission::Queued(_) | Admission::Refused, _) => {
+            (Admission::Queued(queued), _) => queued,
+            (Admission::Refused, beyond) => {
                 notes.fact("limit", self.max);
+                if let Beyond::Route(model) = beyond {
+                    reroute(x, model, notes);
+                    return CONTINUE;
+                }
                 return Hook::Done(self.refuses());
             }
         };
@@ -222,6 +209,17 @@ mod tests {
     async fn a_shadow_counts_apart_and_holds_nothing_up() {
         let world = World::new("- guard: concurrency\n  with: { max: 1, per: everyone }\n  mode: shadow");
         assert_eq!(at_once(&world, 3, "web").await, (3, 0));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_another_model_answers_and_does_not_count() {
+        let world = World::new(
+            "- guard: concurrency\n  with: { max: 1, per: everyone, then: route, model: dear }\n- route: requested",
+        );
+        assert_eq!(at_once(&world, 3, "web").await, (3, 0));
+        let mut models: Vec<String> = world.ended().iter().map(|x| x.request.model().to_owned()).collect();
+        models.sort();
+        assert_eq!(models, ["dear", "dear", "fast"]);
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub(crate) mod regex;
 pub(crate) mod secrets;
 mod spans;
 mod spend;
+mod then;
 pub(crate) mod tokens;
+mod told;
 pub(crate) mod unicode;
 pub(crate) mod words;

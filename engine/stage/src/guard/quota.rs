@@ -11,13 +11,14 @@
 //!   with: { tokens: [1_000_000/day, 20_000_000/month], per: caller.team, time_zone: Europe/Berlin, warn: [80%, 95%] }
 //! ```
 
-use super::spend::{Common, Limit, Limits, worst};
+use super::spend::{Common, Limit, Limits, SpendThen, queue, worst};
+use super::then::deadline;
 use crate::Metrics;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
-use weir_diagnostic::units::{Quota, Ratio};
-use weir_pipeline::{Declares, Hook, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
+use weir_diagnostic::units::{self, Quota, Ratio};
+use weir_pipeline::{Declares, Exchange, Hook, Stage, Verdict, Visit, Workbench};
 use weir_policy::{Expr, Spanned, StageDecl};
 use weir_state::Unit;
 
@@ -41,6 +42,23 @@ pub(crate) struct Settings {
     #[serde(default = "assume_output")]
     #[schemars(range(min = 1))]
     assume_output: u64,
+    /// Whether every reply tells what is left, in the headers that the client's API has for it (`x-ratelimit-…`,
+    /// `anthropic-ratelimit-…`), not only a refusal.
+    #[serde(default)]
+    report: bool,
+    /// What becomes of a request that there is no room for.
+    #[serde(default)]
+    then: SpendThen,
+    /// How long it may wait, with `then: wait`. Who would have to wait longer is refused at once.
+    #[serde(default = "deadline")]
+    deadline: units::Duration,
+    /// How many requests may wait at once, with `then: wait`; more are refused at once.
+    #[serde(default = "queue")]
+    #[schemars(range(min = 1, max = 100000))]
+    queue: usize,
+    /// The model that it goes on with, with `then: route`.
+    #[serde(default)]
+    model: Option<Spanned<String>>,
 }
 
 pub(super) fn assume_output() -> u64 {
@@ -66,8 +84,16 @@ pub(crate) fn compile(
         Quotas::Many(quotas) => quotas,
     };
     let limit = |quota: &Quota| Limit { amount: quota.count, calendar: quota.per, shown: quota.to_string() };
-    let common =
-        Common { per: settings.per.as_ref(), time_zone: settings.time_zone.as_ref(), warn: &settings.warn };
+    let common = Common {
+        per: settings.per.as_ref(),
+        time_zone: settings.time_zone.as_ref(),
+        warn: &settings.warn,
+        report: settings.report,
+        then: settings.then,
+        deadline: settings.deadline,
+        queue: settings.queue,
+        model: settings.model.as_ref(),
+    };
     let limits = quotas.iter().map(limit).collect();
     let limits = Limits::compile(Unit::Tokens, limits, &common, decl, bench, metrics)?;
     Some(Arc::new(QuotaGuard { limits, assume_output: settings.assume_output }))
@@ -80,19 +106,18 @@ struct QuotaGuard {
 
 impl Stage for QuotaGuard {
     fn declares(&self) -> Declares {
-        Declares {
-            needs: self.limits.needs(),
-            reads_operations: Some(TEXT_OPERATIONS),
-            ..Declares::default()
-        }
+        self.limits.declares()
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        let amount = match worst(visit.exchange, self.assume_output) {
-            Ok(worst) => worst.map(|(_, usage)| usage.total()).max().unwrap_or(0),
-            Err(reason) => return Hook::Done(Verdict::Fault(reason)),
+        let most = |x: &Exchange, at_most: Option<u64>| {
+            let worst = worst(x, self.assume_output, at_most)?;
+            Ok(worst.map(|(_, usage)| usage.total()).max().unwrap_or(0))
         };
-        self.limits.reserve(visit, amount)
+        match most(visit.exchange, None) {
+            Ok(amount) => self.limits.reserve(visit, amount, |x, tokens| most(x, Some(tokens))),
+            Err(reason) => Hook::Done(Verdict::Fault(reason)),
+        }
     }
 
     fn end(&self, visit: Visit<'_>) {
@@ -106,6 +131,7 @@ mod tests {
     use crate::testing::{World, chat, wrongs};
     use serde_json::{Value, json};
     use std::time::Duration;
+    use weir_message::{Dialect, Operation};
 
     fn most(text: &str, tokens: u64) -> Value {
         let mut body = chat(text);
@@ -188,6 +214,76 @@ mod tests {
         );
     }
 
+    #[tokio::test]
+    async fn an_answer_is_as_long_as_what_is_left_allows() {
+        let world = World::new("- guard: quota\n  with: { tokens: 100/day, per: everyone, then: shorten }");
+        for stream in [false, true] {
+            let mut asked = most("one two three four", 5_000);
+            asked["stream"] = json!(stream);
+            assert_eq!(world.send(asked).await.status, 200);
+            let (sent, _) = world.calls().pop().unwrap();
+            let shortened = world.fact("quota", "shortened_to").unwrap();
+            assert_eq!(sent["max_tokens"], shortened, "{sent}");
+            assert!(shortened.as_u64().unwrap() < 100);
+        }
+        // Until nothing is left for an answer.
+        let mut sent = 0;
+        while world.send(most("one two three four", 5_000)).await.status == 200 {
+            sent += 1;
+            assert!(sent < 50);
+        }
+        assert_eq!(world.last().trace.error.as_deref(), Some("quota-exceeded"));
+        let spent: u64 = world.ended().iter().map(|x| x.usage.total()).sum();
+        assert!(spent <= 100 && spent > 60, "{spent}");
+    }
+
+    #[tokio::test]
+    async fn what_is_left_is_told_in_the_headers_of_the_clients_api() {
+        let world = World::new(
+            "- guard: quota\n  with: { tokens: [500/day, 10_000/month], per: everyone, report: true }",
+        );
+        let got = world.send(most("hi", 100)).await;
+        assert_eq!(got.header("x-ratelimit-limit-tokens"), "500");
+        assert_eq!(got.header("x-ratelimit-reset-tokens"), "8h0m0s");
+        let left: u64 = got.header("x-ratelimit-remaining-tokens").parse().unwrap();
+        assert!((300..400).contains(&left), "{left}");
+        let got = world.send(most("hi", 1_000)).await;
+        assert_eq!((got.status, got.header("x-ratelimit-limit-tokens")), (429, "500"));
+        let body = json!({ "model": "fast", "max_tokens": 1_000, "messages": [{ "role": "user", "content": "hi" }] });
+        let got = world.ask_in(Dialect::Anthropic, Operation::Chat, None, &[], body).await;
+        assert_eq!(got.header("anthropic-ratelimit-tokens-limit"), "500");
+        assert_eq!(got.header("anthropic-ratelimit-tokens-reset"), "2025-11-25T00:00:00Z");
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_the_next_window_if_that_begins_before_the_deadline() {
+        let world = World::new(
+            "- guard: quota\n  with: { tokens: 200/hour, per: everyone, then: wait, deadline: 10m }",
+        );
+        // The clock stands at 16:00: the next hour is too far.
+        world.pass(Duration::from_secs(60));
+        while world.send(most("one two three four five", 100)).await.status == 200 {}
+        world.pass(Duration::from_secs(55 * 60));
+        let mut waits = Box::pin(world.send(most("one two three four five", 100)));
+        assert!(futures::poll!(&mut waits).is_pending());
+        world.pass(Duration::from_secs(4 * 60));
+        assert_eq!(waits.await.status, 200);
+        assert_eq!(world.fact("quota", "waited_ms"), Some(240_000.into()));
+    }
+
+    #[tokio::test]
+    async fn beyond_the_quota_another_model_answers_and_does_not_count() {
+        let world = World::new(
+            "- guard: quota\n  with: { tokens: 120/day, per: everyone, then: route, model: dear }\n- route: requested",
+        );
+        let mut models = Vec::new();
+        for _ in 0..6 {
+            assert_eq!(world.send(most("one two three four five six", 90)).await.status, 200);
+            models.push(world.last().request.model().to_owned());
+        }
+        assert_eq!((models.first().unwrap().as_str(), models.last().unwrap().as_str()), ("fast", "dear"));
+    }
+
     #[test]
     fn says_what_is_wrong() {
         for (with, want) in [
@@ -198,6 +294,8 @@ mod tests {
             ("{ tokens: 100/day, time_zone: Europe/Berlni }", "did you mean `Europe/Berlin`?"),
             ("{ tokens: 100/day, warn: [120%] }", "between 0 and 1"),
             ("{ tokens: 100/day, per: caller.teem }", "team"),
+            ("{ tokens: 100/day, then: route }", "model: small"),
+            ("{ tokens: 100/day, then: shorten, model: fast }", "goes with `then: route`"),
         ] {
             let found = wrongs(&format!("- guard: quota\n  with: {with}"));
             assert!(found.contains(want), "{with}\n{found}");

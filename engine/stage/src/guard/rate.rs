@@ -9,19 +9,19 @@
 //!   with: { requests: [100/min, 2000/day], tokens: 100_000/min, per: caller.team }
 //! ```
 
+use super::then::{Beyond, Then, ThenSettings, deadline, reroute};
+use super::told::{Counted, Told};
 use crate::per::{Per, Subject};
-use http::{HeaderName, HeaderValue};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
-use std::time::Duration;
-use weir_diagnostic::units::Rate;
+use weir_diagnostic::units::{self, Rate};
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::{Body, Denial, ErrorCode};
 use weir_pipeline::{
     CONTINUE, Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench,
 };
-use weir_policy::{Expr, StageDecl};
+use weir_policy::{Expr, Spanned, StageDecl};
 use weir_script::{Limit, StageLimits};
 use weir_state::{Meter, MeterKind, Reservation, Space, Taken};
 
@@ -39,9 +39,27 @@ pub(crate) struct Settings {
     /// it, each key has counts of its own, and callers without a key each address.
     #[serde(default)]
     per: Option<Expr>,
-    /// Whether every reply tells what is left (`x-ratelimit-…`), not only a refusal.
+    /// Whether every reply tells what is left, in the headers that the client's API has for it (`x-ratelimit-…`,
+    /// `anthropic-ratelimit-…`), not only a refusal.
     #[serde(default)]
     report: bool,
+    /// What becomes of a request that there is no room for.
+    #[serde(default)]
+    then: Then,
+    /// How long it may wait, with `then: wait`. Who would have to wait longer is refused at once.
+    #[serde(default = "deadline")]
+    deadline: units::Duration,
+    /// How many requests may wait at once, with `then: wait`; more are refused at once.
+    #[serde(default = "queue")]
+    #[schemars(range(min = 1, max = 100000))]
+    queue: usize,
+    /// The model that it goes on with, with `then: route`.
+    #[serde(default)]
+    model: Option<Spanned<String>>,
+}
+
+fn queue() -> usize {
+    100
 }
 
 /// One rate or several.
@@ -81,8 +99,11 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
         Some(expr) => Per::compile(expr, bench)?,
         None => Per::Caller,
     };
+    let beyond =
+        ThenSettings { then: settings.then, deadline: settings.deadline, model: settings.model.as_ref() };
+    let beyond = Beyond::compile(&beyond, settings.queue, decl, bench)?;
     let meter = format!("{}/{}", bench.home, decl.name);
-    Some(Arc::new(RateGuard { meter, requests, tokens, per, report: settings.report }))
+    Some(Arc::new(RateGuard { meter, requests, tokens, per, report: settings.report, beyond }))
 }
 
 struct RateGuard {
@@ -92,6 +113,7 @@ struct RateGuard {
     tokens: Vec<Rate>,
     per: Per,
     report: bool,
+    beyond: Beyond,
 }
 
 /// What is to be settled at the end.
@@ -113,6 +135,8 @@ impl Stage for RateGuard {
             needs: needs | tokens,
             reads_operations: (needs | tokens).has(Needs::BODY).then_some(TEXT_OPERATIONS),
             limits: true,
+            edits_request: self.beyond.edits(),
+            patience: self.beyond.patience(),
             ..Declares::default()
         }
     }
@@ -122,22 +146,28 @@ impl Stage for RateGuard {
             Ok(subject) => subject,
             Err(reason) => return Hook::Done(Verdict::Fault(reason)),
         };
-        match self.take(visit.exchange, &subject) {
-            Ok(reserved) => {
-                if !reserved.is_empty() {
-                    *visit.slot = Some(Box::new(Reserved(reserved)));
-                }
-                if self.report {
-                    self.report(visit.exchange, &subject);
-                }
+        let full = match self.take(visit.exchange, &subject) {
+            Ok(reserved) => return Hook::Done(self.goes_on(visit, &subject, reserved)),
+            Err(full) => full,
+        };
+        match &self.beyond {
+            Beyond::Deny => Hook::Done(refused(visit, &full)),
+            Beyond::Route(model) => {
+                visit.notes.fact("limit", format!("{}", full.rate));
+                reroute(visit.exchange, model, visit.notes);
                 CONTINUE
             }
-            Err(full) => {
-                visit.notes.fact("limit", format!("{}", full.rate));
-                visit.notes.fact("remaining", full.taken.remaining);
-                tell(visit.exchange, full.kind, full.rate, &full.taken);
-                Hook::Done(Verdict::Deny(Box::new(full.denial())))
-            }
+            Beyond::Wait(patience) => Hook::Wait(Box::pin(async move {
+                let clock = Arc::clone(&visit.exchange.gateway.clock);
+                let after = |full: &Full| full.taken.retry_after;
+                let again = || self.take(visit.exchange, &subject);
+                let (taken, waited) = patience.until(&*clock, full, after, again).await;
+                visit.notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+                match taken {
+                    Ok(reserved) => self.goes_on(visit, &subject, reserved),
+                    Err(full) => refused(visit, &full),
+                }
+            })),
         }
     }
 
@@ -171,7 +201,24 @@ impl Stage for RateGuard {
     }
 }
 
+fn refused(visit: Visit<'_>, full: &Full) -> Verdict {
+    visit.notes.fact("limit", format!("{}", full.rate));
+    visit.notes.fact("remaining", full.taken.remaining);
+    told(full.kind, full.rate, &full.taken).set(visit.exchange);
+    Verdict::Deny(Box::new(full.denial()))
+}
+
 impl RateGuard {
+    fn goes_on(&self, visit: Visit<'_>, subject: &Subject, reserved: Vec<Reservation>) -> Verdict {
+        if !reserved.is_empty() {
+            *visit.slot = Some(Box::new(Reserved(reserved)));
+        }
+        if self.report {
+            self.report(visit.exchange, subject);
+        }
+        Verdict::Continue
+    }
+
     fn meter<'a>(&'a self, x: &Exchange, subject: &'a Subject, kind: MeterKind, rate: Rate) -> Meter<'a> {
         Meter { space: x.space, name: &self.meter, kind, window: rate.per, subject: subject.as_str() }
     }
@@ -217,7 +264,7 @@ impl RateGuard {
         for (kind, rates) in [(MeterKind::Requests, &self.requests), (MeterKind::Tokens, &self.tokens)] {
             let Some(rate) = rates.first() else { continue };
             let left = x.gateway.state.limits.peek(&self.meter(x, subject, kind, *rate), 0, rate.count, now);
-            tell(x, kind, *rate, &left);
+            told(kind, *rate, &left).set(x);
         }
     }
 }
@@ -242,43 +289,25 @@ impl Full {
     }
 }
 
-/// Sets OpenAI's rate limit headers (platform.openai.com/docs/guides/rate-limits) of one kind.
-fn tell(x: &mut Exchange, kind: MeterKind, rate: Rate, taken: &Taken) {
-    let names = match kind {
-        MeterKind::Requests => {
-            ["x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests"]
-        }
-        MeterKind::Tokens => {
-            ["x-ratelimit-limit-tokens", "x-ratelimit-remaining-tokens", "x-ratelimit-reset-tokens"]
-        }
+fn told(kind: MeterKind, rate: Rate, taken: &Taken) -> Told {
+    let counted = match kind {
+        MeterKind::Requests => Counted::Requests,
+        MeterKind::Tokens => Counted::Tokens,
     };
-    let values = [rate.count.to_string(), taken.remaining.to_string(), span(taken.reset_after)];
-    for (name, value) in names.into_iter().zip(values) {
-        if let Ok(value) = HeaderValue::try_from(value) {
-            x.headers.insert(HeaderName::from_static(name), value);
-        }
-    }
-}
-
-/// A length of time as OpenAI spells it: `20ms`, `1.5s`, `6m0s`.
-fn span(time: Duration) -> String {
-    let millis = time.as_nanos().div_ceil(1_000_000);
-    match millis {
-        0..1_000 => format!("{millis}ms"),
-        1_000..60_000 if millis.is_multiple_of(1_000) => format!("{}s", millis / 1_000),
-        1_000..60_000 => format!("{:.1}s", time.as_secs_f64()),
-        _ => {
-            let seconds = millis.div_ceil(1_000);
-            let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
-            if hours > 0 { format!("{hours}h{minutes}m{seconds}s") } else { format!("{minutes}m{seconds}s") }
-        }
+    Told {
+        counted,
+        limit: rate.count.to_string(),
+        remaining: taken.remaining.to_string(),
+        reset: Some(taken.reset_after),
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::testing::{World, chat, wrongs};
+    use serde_json::json;
+    use std::time::Duration;
+    use weir_message::{Dialect, Operation};
 
     #[tokio::test]
     async fn a_spent_limit_refuses_and_comes_back() {
@@ -365,6 +394,64 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn clients_of_anthropic_are_told_in_their_own_headers() {
+        let world = World::new("- guard: rate\n  with: { requests: 2/min, tokens: 1_000/min, report: true }");
+        let body =
+            json!({ "model": "fast", "max_tokens": 9, "messages": [{ "role": "user", "content": "hi" }] });
+        let got = world.ask_in(Dialect::Anthropic, Operation::Chat, None, &[], body.clone()).await;
+        assert_eq!(got.status, 200, "{}", got.body);
+        assert_eq!(got.header("anthropic-ratelimit-requests-limit"), "2");
+        assert_eq!(got.header("anthropic-ratelimit-requests-remaining"), "1");
+        // The clock stands at 2025-11-24T16:00:00Z.
+        assert_eq!(got.header("anthropic-ratelimit-requests-reset"), "2025-11-24T16:00:30Z");
+        assert_eq!(got.header("anthropic-ratelimit-tokens-limit"), "1000");
+        assert_eq!(got.header("x-ratelimit-limit-requests"), "");
+        world.ask_in(Dialect::Anthropic, Operation::Chat, None, &[], body.clone()).await;
+        let got = world.ask_in(Dialect::Anthropic, Operation::Chat, None, &[], body).await;
+        assert_eq!((got.status, got.header("retry-after")), (429, "30"));
+        assert_eq!(got.header("anthropic-ratelimit-requests-remaining"), "0");
+    }
+
+    #[tokio::test]
+    async fn a_request_waits_for_room_if_that_comes_before_the_deadline() {
+        let world = World::new(
+            "- guard: rate\n  with: { requests: 2/min, per: everyone, then: wait, deadline: 40s, queue: 1 }",
+        );
+        for _ in 0..2 {
+            assert_eq!(world.send(chat("hi")).await.status, 200);
+        }
+        // One may wait; one more is refused at once.
+        let (mut first, mut second) = (Box::pin(world.send(chat("a"))), Box::pin(world.send(chat("b"))));
+        assert!(futures::poll!(&mut first).is_pending());
+        let refused = second.as_mut().await;
+        assert_eq!((refused.status, refused.header("retry-after")), (429, "30"));
+        world.pass(Duration::from_secs(30));
+        assert_eq!(first.await.status, 200);
+        assert_eq!(world.fact("rate", "waited_ms"), Some(30_000.into()));
+        // Half a minute is in time; what comes later than the deadline is not waited for.
+        let world = World::new(
+            "- guard: rate\n  with: { requests: 1/min, per: everyone, then: wait, deadline: 40s }",
+        );
+        assert_eq!(world.send(chat("hi")).await.status, 200);
+        assert_eq!(world.send(chat("hi")).await.status, 429);
+    }
+
+    #[tokio::test]
+    async fn beyond_the_limit_another_model_answers_and_does_not_count() {
+        let world = World::new(
+            "- guard: rate\n  with: { requests: 2/min, per: everyone, then: route, model: dear }\n- route: requested",
+        );
+        for (n, want) in [(1, "fast"), (2, "fast"), (3, "dear"), (4, "dear")] {
+            assert_eq!(world.send(chat("hi")).await.status, 200);
+            assert_eq!(world.last().request.model(), want, "request {n}");
+        }
+        assert_eq!(world.fact("rate", "instead_of"), Some("fast".into()));
+        world.pass(Duration::from_secs(30));
+        world.send(chat("hi")).await;
+        assert_eq!(world.last().request.model(), "fast");
+    }
+
     #[test]
     fn says_what_is_wrong() {
         for (with, want) in [
@@ -372,23 +459,14 @@ mod tests {
             ("{ requests: 100 }", "100"),
             ("{ requests: 100/min, per: caller.teem }", "team"),
             ("{ requests: 100/min, every: caller.team }", "every"),
+            ("{ requests: 100/min, then: route }", "model: small"),
+            ("{ requests: 100/min, then: route, model: fats }", "did you mean `fast`?"),
+            ("{ requests: 100/min, then: route, model: requested }", "name another one"),
+            ("{ requests: 100/min, model: fast }", "goes with `then: route`"),
+            ("{ requests: 100/min, then: queue }", "wait"),
         ] {
             let found = wrongs(&format!("- guard: rate\n  with: {with}"));
             assert!(found.contains(want), "{with}\n{found}");
-        }
-    }
-
-    #[test]
-    fn spells_time_as_openai_does() {
-        for (millis, want) in [
-            (0, "0ms"),
-            (20, "20ms"),
-            (1_000, "1s"),
-            (1_500, "1.5s"),
-            (360_000, "6m0s"),
-            (3_661_000, "1h1m1s"),
-        ] {
-            assert_eq!(span(Duration::from_millis(millis)), want);
         }
     }
 }

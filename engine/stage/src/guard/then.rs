@@ -1,7 +1,7 @@
 //! What becomes of a request that a limit has no room for: it is refused, waits, or goes on with another model.
 
 use schemars::JsonSchema;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use weir_pipeline::{Clock, Exchange, Notes, Workbench};
 use weir_policy::{Spanned, StageDecl};
 
 /// What becomes of a request that a limit has no room for.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Then {
     /// It is refused.
@@ -59,9 +59,10 @@ impl Beyond {
             (Then::Route, Some(model)) => {
                 bench.model(&model.value, model.span)?;
                 if model.value == "requested" {
-                    let found = Diagnostic::new(Code::BadValue, "`requested` is the model that there is no room for")
-                        .at(model.span)
-                        .help("name another one");
+                    let found =
+                        Diagnostic::new(Code::BadValue, "`requested` is the model that there is no room for")
+                            .at(model.span)
+                            .help("name another one");
                     bench.diagnostics.push(found);
                     return None;
                 }

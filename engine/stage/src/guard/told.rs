@@ -32,7 +32,9 @@ impl Told {
     pub(super) fn set(self, x: &mut Exchange) {
         let [limit, remaining, reset] = names(self.counted, x.request.dialect);
         let when = self.reset.map(|reset| match x.request.dialect {
-            Dialect::Anthropic if self.counted != Counted::Money => moment(x.gateway.clock.unix_nanos(), reset),
+            Dialect::Anthropic if self.counted != Counted::Money => {
+                moment(x.gateway.clock.unix_nanos(), reset)
+            }
             _ => span(reset),
         });
         for (name, value) in [(limit, Some(self.limit)), (remaining, Some(self.remaining)), (reset, when)] {
@@ -87,7 +89,7 @@ fn span(time: Duration) -> String {
 fn moment(unix_nanos: i64, after: Duration) -> String {
     let nanos = i128::from(unix_nanos) + i128::try_from(after.as_nanos()).unwrap_or(i128::MAX / 2);
     let seconds = i64::try_from((nanos + 999_999_999).div_euclid(1_000_000_000)).unwrap_or(i64::MAX);
-    weir_state::moment(seconds)
+    weir_state::rfc3339(seconds)
 }
 
 #[cfg(test)]

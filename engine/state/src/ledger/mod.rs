@@ -24,7 +24,7 @@ mod series;
 mod tests;
 
 pub use amounts::Amounts;
-pub use query::{Filter, Query, unix_time};
+pub use query::{Filter, Query, rfc3339, unix_time};
 pub use read::{Books, Line, Report, Single};
 pub use row::{Ending, Row};
 pub use series::Dimension;

@@ -168,6 +168,12 @@ pub fn unix_time(text: &str) -> Option<i64> {
     }
 }
 
+/// Seconds since 1970 UTC as RFC 3339 writes them; what no calendar has is its last moment.
+pub fn rfc3339(seconds: i64) -> String {
+    let time = DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::<chrono::Utc>::MAX_UTC);
+    time.to_rfc3339_opts(chrono::SecondsFormat::Secs, true)
+}
+
 fn moment(text: &str, zone: Tz, now: i64) -> Result<i64, String> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Ok(time.timestamp());

@@ -120,6 +120,15 @@ impl Totals {
         self.map.pin().get(account).map_or(0, |total| total.lock().settled())
     }
 
+    /// What a limit leaves in a total as far as is known here, requests under way counted as their worst.
+    pub fn left(&self, account: &Account<'_>, limit: u64) -> u64 {
+        let taken = self.map.pin().get(account).map_or(0, |total| {
+            let inner = total.lock();
+            inner.others.saturating_add(inner.held())
+        });
+        limit.saturating_sub(taken)
+    }
+
     /// How many totals are held in memory.
     pub fn len(&self) -> usize {
         self.map.len()
