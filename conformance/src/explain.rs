@@ -44,6 +44,10 @@ impl Sink for Explaining {
         self.0.refused(refused);
     }
 
+    fn tells_outside(&self) -> bool {
+        false
+    }
+
     fn waits_for_shadows(&self) -> bool {
         true
     }

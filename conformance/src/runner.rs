@@ -143,6 +143,10 @@ impl Sink for LastEnded {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(ended);
     }
 
+    fn tells_outside(&self) -> bool {
+        false
+    }
+
     fn waits_for_shadows(&self) -> bool {
         // A case reads what shadows would have done.
         true

@@ -1,10 +1,14 @@
 //! What happens at a limit: what clients are told, and what becomes of a request that there is no room for.
 
 use serde_json::{Value, json};
-use weir_conformance::harness::{Gateway, Provider, Reply, Set, chat, entry, post};
+use weir_conformance::harness::{Gateway, Provider, Reply, Set, chat, entry, eventually, post};
 
 /// A token of an answer costs a hundredth of a dollar; the other model's are free.
 fn start(provider: &Provider, guard: &str) -> Gateway {
+    start_with(provider, guard, &[])
+}
+
+fn start_with(provider: &Provider, guard: &str, variables: &[(&str, &str)]) -> Gateway {
     let policy = format!(
         r#"
 weir: v1
@@ -26,7 +30,7 @@ pipelines:
     provider.always(entry(
         json!({ "reply": "one two", "usage": { "input": 3, "output": 2 }, "finish": "length" }),
     ));
-    Gateway::start(Set::of(Some(provider.address), &policy))
+    Gateway::start_with(Set::of(Some(provider.address), &policy), &[], variables)
 }
 
 fn with_most(mut body: Value, tokens: u64) -> Value {
@@ -175,4 +179,43 @@ fn where_a_budget_ends_answers_end_as_those_do_that_are_long_enough() {
         "{}",
         reply.text()
     );
+}
+
+#[test]
+fn a_threshold_that_is_crossed_is_told_once_to_whom_the_policy_names() {
+    let provider = Provider::start();
+    let notify = "notify: { url: \"http://{UPSTREAM}/hook/warn?team=x\", headers: { authorization: \"Bearer ${env:HOOK}\" } }";
+    let guard = format!(
+        "budget\n        with: {{ money: 0.20 USD/total, per: everyone, warn: [50%, 90%], {} }}",
+        notify.replace("{UPSTREAM}", &provider.address.to_string())
+    );
+    let gateway = start_with(&provider, &guard, &[("HOOK", "s3")]);
+    let mut answered = 0;
+    while ask(&gateway, 2, false).status() == 200 {
+        answered += 1;
+        assert!(answered < 50);
+    }
+    assert_eq!(answered, 10);
+    let told = || -> Vec<Value> {
+        let calls = provider.seen().calls.into_iter().filter(|call| call.provider == "hook");
+        calls
+            .map(|call| {
+                assert_eq!((call.method.as_str(), call.path.as_str()), ("POST", "/warn?team=x"));
+                assert!(call.headers.contains(&("authorization".to_owned(), "Bearer s3".to_owned())));
+                serde_json::from_str(&call.body).unwrap()
+            })
+            .collect()
+    };
+    let warnings = eventually("both warnings", || Some(told()).filter(|told| told.len() == 2));
+    let thresholds: Vec<f64> = warnings.iter().filter_map(|warning| warning["threshold"].as_f64()).collect();
+    assert!(thresholds.contains(&0.5) && thresholds.contains(&0.9), "{warnings:?}");
+    for warning in &warnings {
+        assert_eq!(
+            (&warning["event"], &warning["limit"]),
+            (&json!("limit-warning"), &json!("0.20 USD/total")),
+            "{warning}"
+        );
+        assert!(warning["meter"] == "all/budget" && warning["revision"].is_string(), "{warning}");
+    }
+    assert!(!gateway.log().contains("s3"), "{}", gateway.log());
 }

@@ -3,6 +3,7 @@
 //! `conformance/README.md` says which test shows which sentence.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
 
+mod admin_keys;
 mod adversarial;
 mod agree;
 mod bodies;

@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
 use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateFile};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
-use weir_state::{Keeping, Ledger, State, StateError};
+use weir_state::{Keeping, KeyStore, Ledger, State, StateError};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -124,6 +124,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn open_state(state: &State, file: &StateFile, root: &Path, now: i64) -> Result<(), StateError> {
     let path = root.join(&file.file);
     state.totals.open(&path)?;
+    state.keys.open(&KeyStore::beside(&path))?;
     let LedgerKeeping { rows, sums, grace, on_error } = &file.ledger;
     let keeping = Keeping {
         grace: grace.0,

@@ -35,6 +35,11 @@ pub trait Sink: Send + Sync {
         false
     }
 
+    /// Whether what a policy wants told outside (webhooks) is told: not where a case or an explanation only tries it.
+    fn tells_outside(&self) -> bool {
+        true
+    }
+
     /// Whether expressions tell the record the values that they decided by (`weir explain`). These may quote the prompt.
     fn wants_values(&self) -> bool {
         false

@@ -20,6 +20,8 @@ pub struct Plan {
     pub(crate) revision_header: Option<HeaderValue>,
     pub(crate) listeners: Vec<Arc<Named<Listener>>>,
     pub(crate) keys: KeyRing,
+    /// The digest of the admin API's token.
+    pub(crate) admin_token: Option<[u8; 32]>,
     /// How each listener tells callers apart.
     pub(crate) identities: AHashMap<Arc<str>, Identity>,
     pub(crate) pipelines: Vec<Pipeline>,
@@ -159,6 +161,21 @@ impl Plan {
         let identity = self.identities.get(listener);
         let asks = identity.is_some_and(|identity| identity.ways.iter().any(|way| matches!(way, Way::Key)));
         asks && self.keys.lookup(key, None, now).is_some()
+    }
+
+    /// Whether the set declares a key of this name.
+    pub fn has_key(&self, name: &str) -> bool {
+        self.keys.has_name(name)
+    }
+
+    /// Whether anybody may change something by the admin API.
+    pub fn has_admin_token(&self) -> bool {
+        self.admin_token.is_some()
+    }
+
+    /// Whether this is the admin API's token.
+    pub fn is_admin_token(&self, shown: &str) -> bool {
+        self.admin_token.is_some_and(|known| weir_state::is_digest_of(&known, shown))
     }
 
     /// The names of all pipelines with their stages' names, in order; those of `attempt:` last.

@@ -40,9 +40,9 @@ pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::{language_schema, policy_schema};
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
-    Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, LedgerError, LedgerKeeping, Limits, Listener,
-    Model, ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel, StateFile, Target,
-    Timeouts, Tls, TlsClients, Unsupported,
+    AdminSection, Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, LedgerError, LedgerKeeping,
+    Limits, Listener, Model, ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel,
+    StateFile, Target, Timeouts, Tls, TlsClients, Unsupported,
 };
 pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};

@@ -36,7 +36,7 @@ pub struct Loaded {
 }
 
 /// The sections of a file, and two keys that are none.
-const SECTIONS: [&str; 12] = [
+const SECTIONS: [&str; 13] = [
     "weir",
     "order",
     "listeners",
@@ -47,6 +47,7 @@ const SECTIONS: [&str; 12] = [
     "pipelines",
     "frames",
     "params",
+    "admin",
     "observe",
     "state",
 ];
@@ -122,6 +123,7 @@ impl Loader<'_> {
         let params: serde_json::Map<_, _> =
             param_nodes.iter().map(|(name, node)| (name.to_string(), node.to_json())).collect();
         let params = Arc::new(params);
+        let admin = self.single(&files, "admin");
         let observe = self.single(&files, "observe").unwrap_or_default();
         let state = self.single(&files, "state");
 
@@ -172,6 +174,7 @@ impl Loader<'_> {
             frames,
             params,
             files: Files::of(self.snapshot, &self.sources),
+            admin,
             observe,
             state,
         };

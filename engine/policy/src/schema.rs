@@ -2,7 +2,7 @@
 
 use crate::Builtins;
 use crate::fields::LATER;
-use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
+use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::stage::{FrameItem, LibraryItem, PipelineItem, VERBS};
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
@@ -37,6 +37,8 @@ struct Document {
     frames: Option<Vec<FrameItem>>,
     /// Values that expressions and scripts read as `params.NAME`.
     params: Option<BTreeMap<String, serde_json::Value>>,
+    /// The admin API's part that changes things.
+    admin: Option<AdminSection>,
     /// What operators see.
     observe: Option<Observe>,
     /// Where counts are kept.

@@ -548,6 +548,14 @@ pub struct PriceTier {
     pub output: f64,
 }
 
+/// The admin API's part that changes things (`/admin/v1`).
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AdminSection {
+    /// What its callers show, as a bearer token. Keys that are made there are kept beside the file of `state`.
+    pub token: Secret,
+}
+
 /// What operators see.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
@@ -569,7 +577,8 @@ impl Default for Observe {
 pub struct StateFile {
     /// A file that keeps what quotas and budgets counted, relative to the set's folder; it is made if there is none. Processes of
     /// one machine may share it. Beside it, with `.ledger` behind its name, lies the ledger: what every attempt cost, for
-    /// `weir usage`. Neither can change while a process serves: start a new one with `--upgrade`.
+    /// `weir usage`; with `.keys`, the keys that the admin API made. None of them can change while a process serves: start a new one with
+    /// `--upgrade`.
     pub file: String,
     /// How the ledger is kept.
     #[serde(default)]

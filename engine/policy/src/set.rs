@@ -1,7 +1,7 @@
 //! A set of policies, typed.
 
 use crate::secret::files_in;
-use crate::sections::{CallerKey, Listener, Model, Observe, Provider, StateFile};
+use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::Revision;
 use crate::stage::{FrameDecl, PipelineDecl, StageDecl};
 use crate::{Files, Secret, Spanned};
@@ -38,6 +38,8 @@ pub struct PolicySet {
     pub params: Arc<serde_json::Map<String, serde_json::Value>>,
     /// The files that stages name in their settings.
     pub files: Files,
+    /// Who may use the admin API; `None`: nobody may change anything there.
+    pub admin: Option<AdminSection>,
     /// What operators see.
     pub observe: Observe,
     /// Where counts are kept; `None`: in the process.
@@ -54,7 +56,8 @@ impl PolicySet {
         let accounts = self.providers.values().flat_map(|provider| {
             provider.value.secrets().chain(provider.value.headers.values().filter_map(|value| value.secret()))
         });
-        let secrets = keys.chain(tokens).chain(tls).chain(accounts);
+        let secrets =
+            keys.chain(tokens).chain(tls).chain(self.admin.iter().map(|admin| &admin.token)).chain(accounts);
         let mut out: BTreeSet<String> =
             secrets.flat_map(|secret| secret.files().map(str::to_owned)).collect();
         let lists = self.frames.iter().map(|frame| &frame.stages);

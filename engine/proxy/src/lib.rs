@@ -15,7 +15,7 @@ mod serve;
 mod upstream;
 mod watch;
 
-pub use admin::{PurgeCaches, RenderMetrics, Traces};
+pub use admin::{PurgeCaches, RenderMetrics, Traces, openapi};
 pub use error::Error;
 pub use listener::{Limits, ListenerSpec, TlsKey, TlsSpec};
 pub use process::{Parts, ServeOptions, Started, serve};

@@ -16,6 +16,24 @@ pub enum StateError {
     /// A digest is not written as `blake3:` and 64 hexadecimal digits.
     #[error("a digest is written `blake3:` and 64 hexadecimal digits")]
     NotADigest,
+    /// Keys cannot be made: there is no file to keep them in.
+    #[error("no keys are kept here: the set names no file under `state`")]
+    KeysNotKept,
+    /// There is no key of that id.
+    #[error("there is no key of this id")]
+    NoSuchKey,
+    /// Another key has that name.
+    #[error("another key has this name")]
+    KeyNameTaken,
+    /// It was changed by somebody else in the meantime.
+    #[error("it was changed meanwhile: read it again")]
+    Outdated,
+    /// An idempotency key came with another request before.
+    #[error("this idempotency key came with another request before")]
+    OtherRequest,
+    /// A key cannot be so.
+    #[error("{0}")]
+    BadKey(String),
     /// What should be the keys of an issuer is not.
     #[error("the issuer's key set cannot be used: {0}")]
     NotAKeySet(&'static str),

@@ -26,7 +26,10 @@ pub use chrono_tz::Tz as TimeZone;
 pub use error::StateError;
 pub use exact::{CacheStats, Claim, ExactCache, LeadGuard, Waiting};
 pub use guesses::{GuessLimit, Guesses};
-pub use keys::{KeyRing, KeyRow, digest, generate, parse_digest, print_digest};
+pub use keys::{
+    Act, AuditEntry, Chain, Created, KeyRing, KeyRow, KeySettings, KeyStore, StoredKey, digest, digest_of,
+    generate, is_digest_of, parse_digest, print_digest,
+};
 pub use ledger::{
     Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
     Report, Row, Single, rfc3339, unix_time,

@@ -1,7 +1,7 @@
 //! All state of a process in one place, made once and shared by every plan.
 
 use crate::{
-    Amounts, Breakers, Dimension, ExactCache, Guesses, IssuerKeys, Ledger, Limiter, Permits, Query,
+    Amounts, Breakers, Dimension, ExactCache, Guesses, IssuerKeys, KeyStore, Ledger, Limiter, Permits, Query,
     SemanticStore, Spending, StateError, Sum, SumBy, Totals,
 };
 use bytestring::ByteString;
@@ -62,6 +62,8 @@ pub struct State {
     pub spending: Spending,
     /// What every attempt cost.
     pub ledger: Ledger,
+    /// Keys that are made and changed while the process serves.
+    pub keys: KeyStore,
     /// The keys of those who issue tokens.
     pub issuers: IssuerKeys,
     /// Wrong credentials by address.
@@ -80,6 +82,7 @@ impl State {
             breakers: Breakers::new(),
             spending: Spending::new(),
             ledger: Ledger::default(),
+            keys: KeyStore::default(),
             issuers: IssuerKeys::default(),
             guesses: Guesses::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],

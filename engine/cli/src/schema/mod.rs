@@ -32,6 +32,8 @@ enum Which {
     View,
     /// Of files of the catalogue.
     Catalog,
+    /// Of the admin API (OpenAPI 3.1).
+    Openapi,
 }
 
 #[derive(Subcommand)]
@@ -53,7 +55,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             say(&format!("{:#}", schema(which)));
             ExitCode::SUCCESS
         }
-        (None, None) => fail(crate::out::USAGE, "say which schema: policy, test, view or catalog"),
+        (None, None) => fail(crate::out::USAGE, "say which schema: policy, test, view, catalog or openapi"),
     }
 }
 
@@ -63,6 +65,7 @@ fn schema(which: Which) -> serde_json::Value {
         Which::Test => weir_conformance::case_schema(),
         Which::View => weir_script::view_schema(),
         Which::Catalog => weir_catalog::catalog_schema(),
+        Which::Openapi => weir_proxy::openapi(),
     }
 }
 
@@ -74,6 +77,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("test.json", json(Which::Test)),
         ("view.json", json(Which::View)),
         ("catalog.json", json(Which::Catalog)),
+        ("openapi.json", json(Which::Openapi)),
         ("reference/language.md", language::page()),
         ("reference/view.md", weir_script::view_reference()),
         ("reference/stages.md", weir_stage::reference()),

@@ -1,8 +1,9 @@
 //! How listeners tell callers apart.
 
 use super::{Compiler, Secrets, params_of};
+use crate::Place;
 use crate::identity::{
-    AllowWay, ExternalWay, Given, Identity, JwtWay, Keys, Mapping, Origin, Place, Way, read_bounded,
+    AllowWay, ExternalWay, Given, Identity, JwtWay, Keys, Mapping, Origin, Way, read_bounded,
 };
 use ahash::AHashMap;
 use http::HeaderName;

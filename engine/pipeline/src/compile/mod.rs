@@ -91,6 +91,9 @@ impl Compiler<'_> {
     fn plan(&mut self) -> Option<Plan> {
         let keys = self.keys();
         let identities = self.identities();
+        let admin = self.set.admin.as_ref();
+        let admin_token = admin.and_then(|admin| self.secret(&admin.token));
+        let admin_token = admin_token.map(|token| weir_state::digest(token.expose()));
         let providers = self.providers();
         let models = self.models(&providers);
         let services: Arc<dyn Services> = Arc::new(Counting::new(&models));
@@ -182,6 +185,7 @@ impl Compiler<'_> {
             listeners,
             keys: keys?,
             identities,
+            admin_token,
             pipelines,
             models,
             providers: providers.into_values().collect(),

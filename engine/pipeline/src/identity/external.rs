@@ -1,7 +1,7 @@
 //! `external`: whoever a service says, asked over HTTP.
 
-use super::fetch::Place;
 use super::{Found, Grade, Mapping, Scene};
+use crate::place::Place;
 use http::{HeaderMap, HeaderName, HeaderValue};
 use serde_json::{Map, Value};
 use std::sync::Arc;

@@ -10,11 +10,12 @@ mod shown;
 pub(crate) use allow::AllowWay;
 pub(crate) use claims::{Given, Mapping};
 pub(crate) use external::ExternalWay;
-pub(crate) use fetch::{Origin, Place, read_bounded};
+pub(crate) use fetch::{Origin, read_bounded};
 pub(crate) use jwt::{JwtWay, Keys};
 pub use shown::Shown;
 
 use crate::{Gateway, Plan};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Caller, ErrorCode, Fault};
@@ -79,6 +80,14 @@ struct Scene<'a> {
     seconds: i64,
     /// Whom the ways above have found (`all:`).
     so_far: Option<&'a Arc<Caller>>,
+}
+
+impl Scene<'_> {
+    /// Whose key this is: one of the set's, or one that was made while the process serves.
+    fn lookup(&self, key: &str, from: Option<IpAddr>) -> Option<Arc<Caller>> {
+        let declared = self.plan.keys.lookup(key, from, self.seconds);
+        declared.or_else(|| self.gateway.state.keys.lookup(key, from, self.seconds))
+    }
 }
 
 /// Who sends a request: `None` if its listener identifies nobody or the client shows no credential.
@@ -192,7 +201,7 @@ impl Way {
 fn key(scene: Scene<'_>) -> Found {
     let Some(shown) = scene.shown.key() else { return Found::Nothing };
     let from = scene.shown.source.map(|source| source.ip());
-    match shown.and_then(|key| scene.plan.keys.lookup(&key, from, scene.seconds)) {
+    match shown.and_then(|key| scene.lookup(&key, from)) {
         Some(caller) => Found::Known(caller),
         None => Found::Refused(Grade::Unknown, Fault::new(ErrorCode::InvalidKey, scene.shown.unknown())),
     }
@@ -203,7 +212,7 @@ fn basic(scene: Scene<'_>) -> Found {
     let Some(shown) = scene.shown.user_and_password() else { return Found::Nothing };
     let from = scene.shown.source.map(|source| source.ip());
     let caller = shown.and_then(|(user, password)| {
-        let caller = scene.plan.keys.lookup(&password, from, scene.seconds)?;
+        let caller = scene.lookup(&password, from)?;
         let is_theirs = [&caller.key, &caller.user].into_iter().flatten().any(|name| **name == *user);
         is_theirs.then_some(caller)
     });

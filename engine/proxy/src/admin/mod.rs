@@ -3,8 +3,10 @@
 mod metrics;
 mod traces;
 mod usage;
+mod v1;
 
 pub use traces::Traces;
+pub use v1::openapi;
 
 use crate::counters::Counters;
 use crate::watch::Current;
@@ -43,6 +45,9 @@ pub(crate) struct Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         session.set_write_timeout(Some(std::time::Duration::from_secs(10)));
+        if session.req_header().uri.path().starts_with(v1::BASE) {
+            return self.v1(session).await;
+        }
         let head = session.req_header();
         let (method, path, query) = (head.method.clone(), head.uri.path(), head.uri.query());
         if path == "/usage" && matches!(method, Method::GET | Method::HEAD) {
@@ -57,6 +62,44 @@ impl ServeHttp for Admin {
 }
 
 impl Admin {
+    /// The part of it that changes things.
+    async fn v1(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
+        session.set_read_timeout(Some(std::time::Duration::from_secs(10)));
+        let (mut body, mut length) = (bytes::BytesMut::new(), 0);
+        loop {
+            match session.read_request_body().await {
+                Ok(Some(piece)) => {
+                    length += piece.len();
+                    if length <= v1::LARGEST {
+                        body.extend_from_slice(&piece);
+                    }
+                    // What is a little too large is read away, so that its sender comes to read why.
+                    if length > v1::LARGEST * 16 {
+                        session.set_keepalive(None);
+                        return v1::too_large();
+                    }
+                }
+                Ok(None) => break,
+                Err(failure) => return error(StatusCode::BAD_REQUEST, &failure.to_string()),
+            }
+        }
+        if length > v1::LARGEST {
+            return v1::too_large();
+        }
+        let head = session.req_header();
+        let asked = v1::Asked {
+            method: head.method.clone(),
+            path: head.uri.path().to_owned(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            headers: head.headers.clone(),
+            body: body.freeze(),
+        };
+        let v1 = v1::V1 { gateway: Arc::clone(&self.gateway), current: Arc::clone(&self.current) };
+        // A change waits for the disk, and holds no thread that serves.
+        let answered = tokio::task::spawn_blocking(move || v1.answer(&asked)).await;
+        answered.unwrap_or_else(|failure| error(StatusCode::INTERNAL_SERVER_ERROR, &failure.to_string()))
+    }
+
     fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
         let allow = if path == "/caches/purge" { "POST" } else { "GET" };
         let known = matches!(

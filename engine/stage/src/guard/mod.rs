@@ -4,6 +4,7 @@ mod action;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod key;
+mod notify;
 pub(crate) mod pii;
 pub(crate) mod quota;
 pub(crate) mod rate;

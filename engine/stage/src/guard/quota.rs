@@ -11,6 +11,7 @@
 //!   with: { tokens: [1_000_000/day, 20_000_000/month], per: caller.team, time_zone: Europe/Berlin, warn: [80%, 95%] }
 //! ```
 
+use super::notify::Notify;
 use super::spend::{Common, Limit, Limits, SpendThen, queue, worst};
 use super::then::deadline;
 use crate::Metrics;
@@ -38,6 +39,9 @@ pub(crate) struct Settings {
     /// At which shares of a limit to warn, once each in a window: in the log, and as the metric `weir_limit_warnings`.
     #[serde(default)]
     warn: Vec<Ratio>,
+    /// Where warnings are sent too.
+    #[serde(default)]
+    notify: Option<Notify>,
     /// The longest answer to assume, in tokens, where neither the client nor the catalogue says.
     #[serde(default = "assume_output")]
     #[schemars(range(min = 1))]
@@ -88,6 +92,7 @@ pub(crate) fn compile(
         per: settings.per.as_ref(),
         time_zone: settings.time_zone.as_ref(),
         warn: &settings.warn,
+        notify: settings.notify.as_ref(),
         report: settings.report,
         then: settings.then,
         deadline: settings.deadline,

@@ -1,5 +1,6 @@
 //! What quotas and budgets share: the worst that a request may come to is reserved, what it came to is settled.
 
+use super::notify::{Notify, Webhook};
 use super::then::{Beyond, Then, ThenSettings, reroute};
 use super::told::{Counted, Told};
 use crate::Metrics;
@@ -62,6 +63,7 @@ pub(super) struct Limits {
     zone: TimeZone,
     /// In thousandths of a limit, rising.
     warn: Vec<u64>,
+    webhook: Option<Webhook>,
     metrics: Metrics,
     beside: Beside,
     report: bool,
@@ -80,6 +82,7 @@ pub(super) struct Common<'a> {
     pub(super) per: Option<&'a Expr>,
     pub(super) time_zone: Option<&'a Spanned<String>>,
     pub(super) warn: &'a [Ratio],
+    pub(super) notify: Option<&'a Notify>,
     pub(super) report: bool,
     pub(super) then: SpendThen,
     pub(super) deadline: units::Duration,
@@ -124,9 +127,14 @@ impl Limits {
             SpendThen::Shorten => Beside::Shorten,
             _ => Beside::As(beyond),
         };
+        let webhook = match common.notify {
+            Some(settings) => Some(Webhook::compile(settings, bench)?),
+            None => None,
+        };
         let meter = format!("{}/{}", bench.home, decl.name);
         let report = common.report;
-        Some(Self { meter, unit, limits, per, zone, warn, metrics: metrics.clone(), beside, report })
+        let metrics = metrics.clone();
+        Some(Self { meter, unit, limits, per, zone, warn, webhook, metrics, beside, report })
     }
 
     /// What a stage with these limits does and needs.
@@ -341,6 +349,21 @@ impl Limits {
                 spent = self.shown(spent),
                 "{share} of a limit is spent"
             );
+            if let Some(webhook) = &self.webhook {
+                #[allow(clippy::cast_precision_loss, reason = "from 0 to 1000")]
+                let threshold = threshold as f64 / 1_000.0;
+                let warning = serde_json::json!({
+                    "event": "limit-warning",
+                    "meter": self.meter,
+                    "subject": subject.as_ref().map_or("", Subject::as_str),
+                    "limit": limit.shown,
+                    "threshold": threshold,
+                    "spent": self.number(spent),
+                    "revision": &**x.plan.revision(),
+                    "at": weir_state::rfc3339(x.gateway.clock.unix_nanos().div_euclid(1_000_000_000)),
+                });
+                webhook.send(x, &warning);
+            }
         }
     }
 

@@ -3,6 +3,10 @@
 //! A key is 256 random bits, so a fast hash is enough: there is nothing to guess. Looking one up compares digests, whose
 //! bytes say nothing about the key, and does so in constant time all the same.
 
+mod store;
+
+pub use store::{Act, AuditEntry, Chain, Created, KeySettings, KeyStore, StoredKey};
+
 use crate::StateError;
 use ahash::AHashMap;
 use std::fmt;
@@ -74,9 +78,12 @@ impl KeyRing {
     /// or may not be shown from there.
     pub fn lookup(&self, presented: &str, from: Option<IpAddr>, now: i64) -> Option<Arc<Caller>> {
         let digest = digest(presented);
-        let row = self.rows.get(&digest)?;
-        let same = bool::from(row.digest.ct_eq(&digest));
-        (same && row.is_good(from, now)).then(|| Arc::clone(&row.caller))
+        lookup_in(self.rows.get(&digest)?, &digest, from, now)
+    }
+
+    /// Whether a key has this name.
+    pub fn has_name(&self, name: &str) -> bool {
+        self.rows.values().any(|row| *row.name == *name)
     }
 
     /// How many keys there are.
@@ -96,9 +103,25 @@ impl fmt::Debug for KeyRing {
     }
 }
 
+/// Whose a key is that was found by its digest, if it is good.
+fn lookup_in(row: &KeyRow, digest: &[u8; 32], from: Option<IpAddr>, now: i64) -> Option<Arc<Caller>> {
+    let same = bool::from(row.digest.ct_eq(digest));
+    (same && row.is_good(from, now)).then(|| Arc::clone(&row.caller))
+}
+
 /// The digest of a key: BLAKE3 of its bytes.
 pub fn digest(key: &str) -> [u8; 32] {
-    *blake3::hash(key.as_bytes()).as_bytes()
+    digest_of(key.as_bytes())
+}
+
+/// BLAKE3 of these bytes.
+pub fn digest_of(bytes: &[u8]) -> [u8; 32] {
+    *blake3::hash(bytes).as_bytes()
+}
+
+/// Whether this is the digest of that text; it takes as long whichever byte differs.
+pub fn is_digest_of(known: &[u8; 32], shown: &str) -> bool {
+    known.ct_eq(&digest(shown)).into()
 }
 
 /// A digest as policies write it: `blake3:` and 64 hexadecimal digits.
