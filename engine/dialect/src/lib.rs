@@ -361,6 +361,30 @@ pub fn most_output(request: &Request) -> Result<MostOutput, Fault> {
     Ok(MostOutput { tokens: settings.max_tokens, answers: settings.choices.max(best_of).unwrap_or(1).max(1) })
 }
 
+/// The form in which an answer is wanted.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AnswerForm {
+    /// Words.
+    Words,
+    /// Any JSON object.
+    Json,
+    /// JSON that fits this JSON Schema, as spelt.
+    Schema(ByteString),
+}
+
+/// The form in which a request wants its answer.
+///
+/// # Errors
+/// A field that says so is not what the dialect takes.
+pub fn answer_form(request: &Request) -> Result<AnswerForm, Fault> {
+    let settings = wire(request.dialect).unwrap_or(&openai::OpenAi).settings(request)?;
+    Ok(match settings.format {
+        None | Some(settings::Format::Text) => AnswerForm::Words,
+        Some(settings::Format::Json) => AnswerForm::Json,
+        Some(settings::Format::Schema { schema, .. }) => AnswerForm::Schema(schema),
+    })
+}
+
 /// A normal reply (status 200) of one choice that says `message` and ends by the content filter, decoded. For a stream,
 /// give it to [`StreamEncoder::reply`].
 pub fn denial_reply(dialect: Dialect, operation: Operation, identity: &Identity, message: &str) -> Reply {

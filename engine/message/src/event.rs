@@ -74,8 +74,6 @@ pub struct Event {
     /// `null` once a stage edits a delta of that choice.
     repeats: Vec<(u32, Range<u32>)>,
     has_lost_repeats: bool,
-    /// Where sound stands that says words of other events.
-    sound: Option<Range<u32>>,
     splices: Splices,
 }
 
@@ -90,21 +88,7 @@ impl Event {
             usage: None,
             repeats: Vec::new(),
             has_lost_repeats: false,
-            sound: None,
             splices: Splices::default(),
-        }
-    }
-
-    /// Notes where sound stands that says words of other events.
-    pub fn set_sound(&mut self, at: Range<u32>) {
-        self.sound = Some(at);
-    }
-
-    /// Takes the sound out: a stage changed words that it may say.
-    pub fn silence(&mut self) {
-        if let Some(at) = self.sound.take() {
-            self.splices.set(at, "null");
-            self.has_lost_repeats = true;
         }
     }
 

@@ -82,6 +82,7 @@ impl Stage for CelGuard {
             needs: if reads_reply { needs | Needs::EVENTS } else { needs },
             streaming: if reads_reply { Streaming::Whole } else { Streaming::None },
             judges_request: !reads_reply,
+            only_judges: true,
             reads_reply,
             requires_caller: !reads_reply && !self.expression.may_hold_without_caller(),
             reads_operations: needs.has(Needs::BODY).then(|| judged(reads)),

@@ -56,9 +56,19 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
     let steps = &pipeline.steps;
     let down = run.down(steps).await;
     run.x.trace.timings.decided = Some(run.x.elapsed());
+    let judges = run.judges.take();
     match down {
-        Down::Refused(refusal) => refused(run, plan, refusal).await,
+        Down::Refused(refusal) => {
+            // What those said that were done stands in the trace; the refusal stands in any case.
+            drop(judges.map(|judges| run.told(steps, *judges, None)));
+            refused(run, plan, refusal).await
+        }
         Down::Answered(from, reply) => {
+            if let Some(judges) = judges
+                && let Err(refusal) = run.judged(steps, *judges).await
+            {
+                return refused(run, plan, refusal).await;
+            }
             run.book_hit(&reply);
             run.x.reply = Some(*reply);
             match run.up(steps, from).await {
@@ -73,7 +83,15 @@ async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
                 reply_firm: pipeline.firm.has(Needs::REPLY),
                 usage: pipeline.needs.has(Needs::USAGE),
             };
-            match run.reach(steps, wants).await {
+            let reached = match judges {
+                None => run.reach(steps, wants).await,
+                Some(judges) => {
+                    let (back, reached) = Box::pin(run.reach_judged(steps, wants, *judges)).await;
+                    run = back;
+                    reached
+                }
+            };
+            match reached {
                 Err(refusal) => refused(run, plan, refusal).await,
                 Ok(Reached::Whole(mut reply)) => {
                     let usage = reply.usage.or_else(|| wants.usage.then(|| of_reply(&mut run.x, &mut reply)));

@@ -33,6 +33,7 @@ mod settle;
 mod shadow;
 mod stage;
 mod stream;
+mod together;
 mod up;
 mod upstream;
 mod view;

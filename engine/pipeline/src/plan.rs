@@ -8,7 +8,7 @@ use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{Denial, DenyAs, Mode, Operation, StageTrace, Verb};
-use weir_policy::{Listener, Named};
+use weir_policy::{Listener, Named, Together};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
 
@@ -81,6 +81,8 @@ pub(crate) struct Step {
     pub deny: Option<DenyAnswer>,
     pub params: Arc<serde_json::Value>,
     pub below: Below,
+    /// Whether it judges side by side with others.
+    pub together: Option<Together>,
     /// For a route: run once per attempt.
     pub attempt: Vec<Step>,
     /// In an `attempt`: how the path of an attempt begins that this concerns.

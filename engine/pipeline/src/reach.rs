@@ -177,6 +177,7 @@ pub(crate) fn check(
     for (decl, step) in all.clone() {
         blind_guard(when, decl, step, found);
         stream(decl, step, found);
+        together(decl, step, found);
     }
     for (_, step) in all.skip(framed) {
         conditions(when, step, found);
@@ -306,6 +307,25 @@ fn stream(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
             "say `stream: whole` to hold streams back until their end, or, in a script, define `fn event(e)`",
         ));
     }
+}
+
+/// Side by side stand guards that judge and do nothing else.
+fn together(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
+    if decl.together.is_none() || step.mode == Mode::Off {
+        return;
+    }
+    let (verb, declares) = (step.verb, &step.declares);
+    let cause = match verb {
+        Verb::Guard if declares.edits_request => {
+            "it edits requests, and what one edits the others do not see"
+        }
+        Verb::Guard if !declares.only_judges => "it does more than judge: it keeps counts, or edits",
+        Verb::Guard => return,
+        _ => "side by side stand guards alone",
+    };
+    let message = format!("the {verb} `{}` cannot stand in `together`", step.name);
+    let help = "move it above or below the others";
+    found.push(Diagnostic::new(Code::Misplaced, message).at(decl.span).cause(cause).help(help));
 }
 
 fn shadows(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {

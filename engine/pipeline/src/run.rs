@@ -2,6 +2,7 @@
 
 use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
+use crate::together::Judges;
 use crate::{
     Exchange, Flow, Gateway, Hook, Notes, Plan, Refusal, Slot, StreamVerdict, Verdict, Visit, explain,
 };
@@ -24,6 +25,8 @@ pub(crate) struct Run {
     pub shadows: Vec<Option<Shadow>>,
     /// Conditions that several steps share, as far as decided.
     decided: Vec<Option<bool>>,
+    /// Guards that judge while a provider is asked.
+    pub judges: Option<Box<Judges>>,
     /// The request as `attempt:` stages changed it, for the attempt about to be made.
     pub attempt_request: Option<Box<Request>>,
     /// Whether the attempt under way was handed to the upstream.
@@ -74,6 +77,7 @@ impl Run {
             kept: Vec::new(),
             shadows: Vec::new(),
             decided: Vec::new(),
+            judges: None,
             attempt_request: None,
             is_sent: false,
             place: None,
@@ -121,7 +125,19 @@ impl Run {
     pub(crate) async fn down(&mut self, steps: &[Step]) -> Down {
         let clock = Arc::clone(&self.x.gateway.clock);
         let mut before = clock.now();
+        let mut beside: (Option<u32>, Option<Judges>) = (None, None);
         for (n, step) in steps.iter().enumerate() {
+            let group = step.together.map(|together| together.number);
+            if beside.0 != group
+                && let Some(judges) = beside.1.take()
+            {
+                // All of a group are at work: the next stage waits for their word.
+                if let Err(refusal) = self.judged(steps, judges).await {
+                    return Down::Refused(refusal);
+                }
+                before = clock.now();
+            }
+            beside.0 = group;
             let part = self.takes_part(step);
             let conditions = self.conditions(step);
             match part {
@@ -148,6 +164,20 @@ impl Run {
             }
             if let Err(fault) = decoded {
                 return Down::Refused(Refusal::Failed(fault));
+            }
+            if let Some(together) = step.together {
+                let judges = match together.upstream {
+                    true => &mut **self.judges.get_or_insert_default(),
+                    false => beside.1.get_or_insert_default(),
+                };
+                if judges.add(&self.x, n, step) {
+                    let judges = std::mem::take(judges);
+                    if let Err(refusal) = self.judged(steps, judges).await {
+                        return Down::Refused(refusal);
+                    }
+                }
+                before = clock.now();
+                continue;
             }
             let edits = self.x.request.edits();
             let mut notes = Notes::default();
@@ -182,7 +212,23 @@ impl Run {
                 }
             }
         }
-        Down::Through
+        let Some(judges) = beside.1 else { return Down::Through };
+        match self.judged(steps, judges).await {
+            Ok(()) => Down::Through,
+            Err(refusal) => Down::Refused(refusal),
+        }
+    }
+
+    /// Keeps what a guard left that judged a copy: it takes part from now on.
+    pub(crate) fn keep(&mut self, n: usize, slot: Slot) {
+        if let Some(kept) = self.kept.get_mut(n) {
+            *kept = Kept { slot, part: Part::Whole };
+        }
+    }
+
+    /// A stage could not decide: nothing but its `end` runs.
+    pub(crate) fn pass_over(&mut self, n: usize) {
+        self.set_part(n, Part::Over);
     }
 
     /// Lets a shadowed step decide on a copy. A body that it cannot read is its own trouble and nobody else's.

@@ -91,6 +91,9 @@ pub struct Declares {
     pub edits_request: bool,
     /// Whether it judges requests (a guard without a request hook does not).
     pub judges_request: bool,
+    /// Whether its request hook only looks: all that it does stands in its verdict, its slot and its notes. Such a guard may
+    /// judge a copy of the request, beside others.
+    pub only_judges: bool,
     /// Whether its `reply` hook runs.
     pub reads_reply: bool,
     /// The operations whose bodies it can read; `None`: it needs no body and works on all.
@@ -110,6 +113,7 @@ impl Default for Declares {
             streaming: Streaming::None,
             edits_request: false,
             judges_request: true,
+            only_judges: false,
             reads_reply: false,
             reads_operations: None,
             requires_caller: false,

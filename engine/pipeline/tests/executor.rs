@@ -19,6 +19,9 @@ use weir_pipeline::{
 use weir_policy::{BodyDecl, Builtins, Environment, StageDecl, load};
 use weir_state::{BreakerSettings, Permit, State};
 
+#[path = "executor/together.rs"]
+mod together;
+
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// A stage that notes each of its hooks and does what its name says.
@@ -41,6 +44,7 @@ impl Stage for Noting {
             streaming: Streaming::Events,
             reads_reply: true,
             judges_request: false,
+            only_judges: true,
             ..Declares::default()
         }
     }
@@ -53,6 +57,13 @@ impl Stage for Noting {
             "answer" => Hook::Done(Verdict::Answer(Box::new(Reply::new(200, completion("from the cache"))))),
             "wait" => Hook::Wait(async { Verdict::Continue }.boxed()),
             "slow" => Hook::Wait(slowly().boxed()),
+            "slow-deny" => Hook::Wait(
+                async {
+                    slowly().await;
+                    Verdict::Deny(Box::new(Denial::new(ErrorCode::Denied, "no")))
+                }
+                .boxed(),
+            ),
             "never" => Hook::Wait(futures::future::pending().boxed()),
             "below" => {
                 self.log.lock().unwrap().push(format!("{:02x?}", visit.exchange.below));
@@ -129,8 +140,20 @@ struct Small {
     log: Log,
 }
 
-const NAMES: &[&str] =
-    &["pass", "deny", "fault", "answer", "wait", "edit", "deny-reply", "slow", "never", "below", "rename"];
+const NAMES: &[&str] = &[
+    "pass",
+    "deny",
+    "fault",
+    "answer",
+    "wait",
+    "edit",
+    "deny-reply",
+    "slow",
+    "slow-deny",
+    "never",
+    "below",
+    "rename",
+];
 
 impl Builtins for Small {
     fn names(&self, verb: Verb) -> Vec<&'static str> {

@@ -5,7 +5,8 @@ use crate::load::{Loader, first_key};
 use crate::shape;
 use crate::snapshot::{FileKind, kind};
 use crate::stage::{
-    BodyDecl, Condition, Hold, LibraryItem, OnError, RhaiItem, StageDecl, StageItem, VERBS, verbs_of_field,
+    BodyDecl, Condition, Hold, LibraryItem, OnError, RhaiItem, StageDecl, StageItem, Together, VERBS,
+    verbs_of_field,
 };
 use crate::{MAX_PIPELINE_STAGES, MAX_SET_STAGES, Node, Spanned, bind_as};
 use serde_json::{Map, Value};
@@ -32,6 +33,7 @@ pub(crate) struct Place {
     used: Option<Spanned<Arc<str>>>,
     chain: Vec<Spanned<Arc<str>>>,
     in_attempt: bool,
+    together: Option<Together>,
 }
 
 /// Turns lists of stages into declarations.
@@ -43,6 +45,8 @@ pub(crate) struct Expander<'l, 'a> {
     used: HashSet<Arc<str>>,
     total: usize,
     in_list: usize,
+    /// How many groups of stages stand together.
+    groups: u32,
     /// How many values parameters brought in.
     pub(crate) filled: usize,
     pub(crate) stopped: bool,
@@ -64,6 +68,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             used: None,
             chain: Vec::new(),
             in_attempt: false,
+            together: None,
         };
         Self {
             loader,
@@ -73,6 +78,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             used: HashSet::new(),
             total: 0,
             in_list: 0,
+            groups: 0,
             filled: 0,
             stopped: false,
         }
@@ -152,6 +158,12 @@ impl<'l, 'a> Expander<'l, 'a> {
         {
             self.settings(*verb, builtin, name.span, Some(with), &title);
         }
+        if let Some((key, list)) = node.entry("together") {
+            if bound.is_some() {
+                self.together(node, (key.span, list), place, out);
+            }
+            return;
+        }
         let mut inner = Vec::new();
         self.tried(node, place, &mut Vec::new(), &mut inner);
         let Some(item) = bound else { return };
@@ -202,6 +214,38 @@ impl<'l, 'a> Expander<'l, 'a> {
         }
     }
 
+    /// Guards that judge side by side.
+    fn together(
+        &mut self,
+        node: &Node,
+        (span, list): (Span, &Node),
+        place: &Place,
+        out: &mut Vec<StageDecl>,
+    ) {
+        for (key, _) in node.entries().iter().filter(|(key, _)| !["together", "while"].contains(&&*key.name))
+        {
+            self.say(
+                Diagnostic::new(Code::UnknownField, format!("`together` has no field `{}`", key.name))
+                    .at(key.span)
+                    .help("beside it stands `while` alone; what else is to be said, each of its guards says"),
+            );
+        }
+        if place.together.is_some() || place.in_attempt {
+            let inside = if place.in_attempt { "`attempt`" } else { "another" };
+            self.say(
+                Diagnostic::new(Code::Misplaced, format!("`together` cannot stand in {inside}"))
+                    .at(span)
+                    .help("write its guards one below the other"),
+            );
+            return;
+        }
+        self.groups = self.groups.saturating_add(1);
+        let together =
+            Together { number: self.groups, upstream: node.get("while").is_some_and(|n| !n.is_null()) };
+        let inner = Place { together: Some(together), ..place.clone() };
+        self.stages(list, &inner, out);
+    }
+
     /// Counts a stage; false past the limit.
     fn admit(&mut self, node: &Node) -> bool {
         self.total += 1;
@@ -235,7 +279,10 @@ impl<'l, 'a> Expander<'l, 'a> {
         for (key, _) in node.entries() {
             let verbs = verbs_of_field(&key.name);
             if !verbs.contains(&verb) {
-                let owners: Vec<String> = verbs.iter().map(|v| format!("`{v}`")).collect();
+                let mut owners: Vec<String> = verbs.iter().map(|v| format!("`{v}`")).collect();
+                if verbs.is_empty() {
+                    owners.push("`together`".to_owned());
+                }
                 self.say(
                     Diagnostic::new(Code::UnknownField, format!("{title} has no field `{}`", key.name))
                         .at(key.span)
@@ -302,6 +349,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             hold: item.hold.map_or(Hold::Declared, |hold| hold.value),
             unread_pass: item.unread.is_some(),
             on_hit_skip: item.on_hit.is_some(),
+            together: place.together,
             attempt,
             within: Vec::new(),
             params: place.params.clone(),
@@ -442,6 +490,7 @@ impl<'l, 'a> Expander<'l, 'a> {
             used: Some(place.used.clone().unwrap_or(link)),
             chain,
             in_attempt: place.in_attempt,
+            together: place.together,
         };
         self.stages(&library_item.stages.node, &inner, out);
     }

@@ -47,8 +47,8 @@ pub use sections::{
 pub use set::{Named, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
 pub use stage::{
-    BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl, Stages, VERBS,
-    verbs_of_field,
+    BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl, Stages, Together,
+    VERBS, verbs_of_field,
 };
 pub use tables::settings;
 

@@ -24,6 +24,13 @@ pub(crate) struct StageItem {
     pub(crate) transform: Option<Spanned<String>>,
     /// Only looks: a built-in observer, or a name of yours beside `rhai`.
     pub(crate) observe: Option<Spanned<String>>,
+    /// Guards that judge the request side by side, each on its own copy: none of them edits. The first in written order that
+    /// refuses counts, and the others are let go.
+    pub(crate) together: Option<Later<Vec<StageItem>>>,
+    /// What goes on while the guards of `together` judge: `upstream` asks the provider already, and lets nothing of its answer
+    /// out before all have let the request pass.
+    #[serde(rename = "while")]
+    pub(crate) while_: Option<Spanned<WhileName>>,
     /// Brings in the stages of an entry under `stages`, or of the library (`weir/NAME`).
     #[serde(rename = "use")]
     pub(crate) use_: Option<Spanned<String>>,
@@ -70,6 +77,8 @@ pub fn verbs_of_field(field: &str) -> &'static [Verb] {
         "deny" | "hold" | "unread" | "on_hit" => &[Verb::Guard],
         "stream" => &[Verb::Guard, Verb::Transform],
         "attempt" => &[Verb::Route],
+        // They stand in the place of a verb.
+        "together" | "while" => &[],
         _ => &VERBS,
     }
 }
@@ -195,6 +204,23 @@ pub(crate) enum StreamName {
 pub(crate) enum UnreadName {
     /// It lets them pass.
     Pass,
+}
+
+/// What goes on while guards judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum WhileName {
+    /// The provider is asked.
+    Upstream,
+}
+
+/// A guard's place among others that judge side by side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Together {
+    /// The group's number in the set.
+    pub number: u32,
+    /// Whether the provider is asked meanwhile.
+    pub upstream: bool,
 }
 
 /// What a guard below a cache does on a hit.
@@ -401,6 +427,8 @@ pub struct StageDecl {
     pub unread_pass: bool,
     /// Whether a cache above it may answer without it (`on_hit: skip`).
     pub on_hit_skip: bool,
+    /// Whether it judges side by side with others.
+    pub together: Option<Together>,
     /// Stages that run once per attempt (routes), those of the outermost route first.
     pub attempt: Vec<StageDecl>,
     /// Of a stage that runs per attempt: the places that the attempt must have come by, from the outermost route's `to` down. None

@@ -169,6 +169,7 @@ objects! {
         id: Type::String, NONE, "The call's id." => Value::str(&c.id);
         name: Type::String, NONE, "The tool's name." => Value::str(&c.name);
         arguments: Type::String, NONE, "Its arguments: a JSON document as text; see `json.parse`." => Value::str(c.arguments.as_str());
+        args: Type::Any, NONE, "Its arguments as a value: `args.to`; null if they are no JSON." => parsed(c.arguments.as_str(), cx);
     }
     /// Who calls; null if nobody was identified.
     CALLER Caller(c: &'a Caller), cx = "caller" {

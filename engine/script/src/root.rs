@@ -2,7 +2,7 @@
 
 use crate::object::{
     ATTEMPT, ATTEMPT_TYPE, CALLER, CLIENT, Context, EVENT, LEDGER, LIMITS, Object, REPLY, REQUEST, SOURCE,
-    SPEND, TRACE, UPSTREAM_TYPE,
+    SPEND, TOOL_CALL, TRACE, UPSTREAM_TYPE,
 };
 use crate::reads::Reads;
 use crate::types::Type;
@@ -17,6 +17,8 @@ pub enum HookKind {
     Condition,
     /// A stage's request hook.
     Request,
+    /// A rule for one call of a tool.
+    Call,
     /// A stage of `attempt:`.
     Attempt,
     /// A stage's hook for whole replies.
@@ -35,6 +37,7 @@ impl HookKind {
         HookKind::Match,
         HookKind::Condition,
         HookKind::Request,
+        HookKind::Call,
         HookKind::Attempt,
         HookKind::Reply,
         HookKind::Event,
@@ -48,6 +51,7 @@ impl HookKind {
             HookKind::Match => "when",
             HookKind::Condition => "stage when",
             HookKind::Request => "request",
+            HookKind::Call => "call",
             HookKind::Attempt => "attempt",
             HookKind::Reply => "reply",
             HookKind::Event => "event",
@@ -73,10 +77,10 @@ impl std::fmt::Debug for Root {
     }
 }
 
-use HookKind::{Attempt, Case, Condition, End, Event, Reply, Request};
+use HookKind::{Attempt, Call, Case, Condition, End, Event, Reply, Request};
 
 const ALWAYS: &[HookKind] = HookKind::ALL;
-const INSIDE: &[HookKind] = &[Condition, Request, Attempt, Reply, Event, End, Case];
+const INSIDE: &[HookKind] = &[Condition, Request, Call, Attempt, Reply, Event, End, Case];
 /// Where attempts exist.
 pub(crate) const ROUTED: &[HookKind] = &[Attempt, Reply, Event, End, Case];
 const REPLIED: &[HookKind] = &[Reply, End, Case];
@@ -177,6 +181,14 @@ pub(crate) static ROOTS: &[Root] = &[
         hooks: INSIDE,
         reads: Reads::TRACE,
         read: |cx| Value::List(List::Names(cx.view.trace.map_or(&[], |trace| &trace.tags))),
+    },
+    Root {
+        name: "call",
+        ty: Type::Object(&TOOL_CALL),
+        doc: "The call of a tool that is judged (`guard: tools`).",
+        hooks: &[Call],
+        reads: Reads::NONE,
+        read: |cx| Value::opt(cx.view.call, |call| Value::Object(Object::ToolCall(call))),
     },
     Root {
         name: "attempt",

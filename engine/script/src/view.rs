@@ -1,7 +1,7 @@
 //! What a policy can see of a request at run time: a struct of borrows, read lazily.
 
 use http::HeaderMap;
-use weir_message::{Attempt, Block, EventKind, Money, Reply, Request, Trace, Usage};
+use weir_message::{Attempt, Block, EventKind, Money, Reply, Request, ToolCall, Trace, Usage};
 
 /// What an evaluation sees. Nothing is copied to build it; a field costs when an expression reads it.
 #[derive(Clone, Copy)]
@@ -26,6 +26,8 @@ pub struct View<'a> {
     pub event: Option<EventView<'a>>,
     /// The trace so far.
     pub trace: Option<&'a Trace>,
+    /// The call of a tool that is judged.
+    pub call: Option<&'a ToolCall>,
     /// Counts of limits and of money.
     pub counters: Option<&'a dyn Counters>,
     /// What the client got (cases).
@@ -52,6 +54,7 @@ impl<'a> View<'a> {
             reply: None,
             event: None,
             trace: None,
+            call: None,
             counters: None,
             client: None,
             upstream: &[],

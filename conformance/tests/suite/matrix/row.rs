@@ -10,8 +10,19 @@ pub(crate) struct Row {
     pub(crate) stage: &'static str,
     pub(crate) stands: Stands,
     pub(crate) proof: Proof,
-    /// Whether it reads the arguments of tool calls.
-    pub(crate) reads_arguments: bool,
+    /// Which part of replies it reads.
+    pub(crate) reads: Reads,
+}
+
+/// Which part of replies a stage reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reads {
+    /// Words and the arguments of tool calls.
+    All,
+    /// Words alone.
+    Words,
+    /// Tool calls alone.
+    Calls,
 }
 
 /// Where in the pipeline it stands.
@@ -52,14 +63,8 @@ pub(crate) enum Proof {
     Measures,
 }
 
-const ROW: Row = Row {
-    name: "",
-    builtin: None,
-    stage: "",
-    stands: Stands::Above,
-    proof: Proof::Logs,
-    reads_arguments: true,
-};
+const ROW: Row =
+    Row { name: "", builtin: None, stage: "", stands: Stands::Above, proof: Proof::Logs, reads: Reads::All };
 
 pub(crate) const ROWS: &[Row] = &[
     Row {
@@ -163,6 +168,62 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "tools on replies",
+        builtin: Some("guard: tools"),
+        stage: "- guard: tools\n        with: { deny: [send], on: [reply] }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        reads: Reads::Calls,
+        ..ROW
+    },
+    Row {
+        name: "schema",
+        builtin: Some("guard: schema"),
+        stage: "- guard: schema\n        with: { schema: { type: object } }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        reads: Reads::Words,
+        ..ROW
+    },
+    Row {
+        name: "urls on replies",
+        builtin: Some("guard: urls"),
+        stage: "- guard: urls\n        with: { allow: [acme.com], then: strip }",
+        proof: Proof::EditsReply("leak.example", "forbidden-word"),
+        ..ROW
+    },
+    Row {
+        name: "urls that refuse replies",
+        stage: "- guard: urls\n        with: { allow: [acme.com] }",
+        proof: Proof::RefusesReply("leak.example"),
+        ..ROW
+    },
+    Row {
+        name: "size of requests",
+        builtin: Some("guard: size"),
+        stage: "- guard: size\n        with: { text: 20 B }",
+        proof: Proof::RefusesRequest("body-too-large"),
+        ..ROW
+    },
+    Row {
+        name: "size of replies",
+        stage: "- guard: size\n        with: { reply: 6 B }",
+        proof: Proof::RefusesReply("bob@example.com"),
+        ..ROW
+    },
+    Row {
+        name: "language of requests",
+        builtin: Some("guard: language"),
+        stage: "- guard: language\n        with: { allow: [ja], on: [request], unknown: deny }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "language of replies",
+        stage: "- guard: language\n        with: { allow: [ja], on: [reply], unknown: deny }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        reads: Reads::Words,
+        ..ROW
+    },
+    Row {
         name: "CEL on requests",
         stage: "- guard: mine\n        cel: '!request.all_text.contains(\"secret-word\")'",
         proof: Proof::RefusesRequest("denied"),
@@ -172,7 +233,7 @@ pub(crate) const ROWS: &[Row] = &[
         name: "CEL on replies",
         stage: "- guard: mine\n        cel: '!reply.text.contains(\"forbidden-word\")'\n        hold: all",
         proof: Proof::RefusesReply("forbidden-word"),
-        reads_arguments: false,
+        reads: Reads::Words,
         ..ROW
     },
     Row {
@@ -185,14 +246,14 @@ pub(crate) const ROWS: &[Row] = &[
         name: "Rhai that edits replies",
         stage: "- transform: mine\n        stream: whole\n        rhai: |\n          fn reply(r) { let t = r.text; t.replace(\"forbidden-word\", \"kind-word\"); r.text = t; }",
         proof: Proof::EditsReply("forbidden-word", "kind-word"),
-        reads_arguments: false,
+        reads: Reads::Words,
         ..ROW
     },
     Row {
         name: "Rhai that edits events",
         stage: "- transform: mine\n        rhai: |\n          fn reply(r) { r.text = r.text + \" by mine\"; }\n          fn event(e) { if e.text.contains(\"eed\") { e.text = e.text + \" by mine\"; } }",
         proof: Proof::EditsReply("nothing of the kind", " by mine"),
-        reads_arguments: false,
+        reads: Reads::Words,
         ..ROW
     },
     Row {
@@ -314,8 +375,11 @@ impl Row {
         if self.proof == Proof::Answers && matches!(path.asks, Asks::Image | Asks::Speech) {
             return Some("images and sound are made anew, and it says that it steps aside");
         }
-        if replies && path.asks == Asks::Tool && !self.reads_arguments {
+        if replies && path.asks == Asks::Tool && self.reads == Reads::Words {
             return Some("it reads the reply's words, and says so");
+        }
+        if replies && path.asks != Asks::Tool && self.reads == Reads::Calls {
+            return Some("it reads calls of tools, and says so");
         }
         if matches!(self.proof, Proof::EditsReply(..))
             && path.fails()

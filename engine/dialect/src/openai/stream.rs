@@ -78,9 +78,6 @@ impl ReadEvents for Reader {
                 event.finish = chunk.finish;
                 event.usage = chunk.usage;
                 event.set_repeats(chunk.repeats);
-                if let Some(at) = chunk.sound {
-                    event.set_sound(at);
-                }
                 Ok(event)
             }
             Err(_) if said.is_error => Ok(Event::new(raw, EventKind::Error)),
@@ -147,7 +144,6 @@ fn chunk(raw: &Bytes, said: &Fields, want: Want) -> Result<Chunk, Flaw> {
     for (_, at) in &mut chunk.repeats {
         *at = data.span(at.clone());
     }
-    chunk.sound = chunk.sound.map(|at| data.span(at));
     Ok(chunk)
 }
 
@@ -172,8 +168,6 @@ struct Chunk {
     has_error: bool,
     /// Where log-probabilities spell the words of which choice once more.
     repeats: Vec<(u32, Range<u32>)>,
-    /// Where sound stands without its words.
-    sound: Option<Range<u32>>,
     /// With [`Want::All`]: which choice ended why.
     ends: Vec<(u32, Finish)>,
     /// With [`Want::All`]: signatures, sealed reasoning and citations.
@@ -374,9 +368,8 @@ fn sound(scan: &mut Scan<'_>, out: &mut Chunk) -> Scanned<()> {
         }
         Ok(())
     })?;
-    match out.deltas.len() > from {
-        true => out.repeats.extend(data.map(|at| (0, at))),
-        false => out.sound = data,
+    if out.deltas.len() > from {
+        out.repeats.extend(data.map(|at| (0, at)));
     }
     Ok(())
 }

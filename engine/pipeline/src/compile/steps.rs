@@ -92,6 +92,7 @@ impl Compiler<'_> {
             deny,
             params: self.params(&decl.params),
             below: Below::default(),
+            together: decl.together,
             attempt,
             within: decl.within.as_slice().into(),
         })

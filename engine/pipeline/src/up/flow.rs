@@ -33,8 +33,6 @@ pub(crate) struct Flow {
     /// The plan asks for usage.
     asks_usage: bool,
     pub(super) tally: Tally,
-    /// Whether a stage changed an event that went out.
-    is_edited: bool,
     deadline: Option<BoxFuture<'static, ()>>,
 }
 
@@ -56,7 +54,7 @@ pub(super) enum Stand {
 
 impl Flow {
     /// Lines up the stages that look at the stream, the innermost first.
-    pub(super) fn new(mut run: Box<Run>, begun: Box<Begun>, steps: &[Step], asks_usage: bool) -> Self {
+    pub(crate) fn new(mut run: Box<Run>, begun: Box<Begun>, steps: &[Step], asks_usage: bool) -> Self {
         let plan = run.plan();
         let links = Link::line_up(&mut run, steps);
         let deadline = plan.pipelines.get(run.pipeline).and_then(|pipeline| pipeline.deadline);
@@ -75,7 +73,6 @@ impl Flow {
             first: begun.events,
             asks_usage,
             tally: Tally::default(),
-            is_edited: false,
             deadline,
         }
     }
@@ -182,8 +179,8 @@ impl Flow {
 
     /// Events through all links, and out. What passed before a refusal goes out before it.
     async fn pass(&mut self, events: Vec<Event>, ready: &mut VecDeque<Bytes>) -> Result<(), Refusal> {
-        let (mut out, stopped) = self.through(events, 0).await;
-        self.send(&mut out, ready);
+        let (out, stopped) = self.through(events, 0).await;
+        self.send(&out, ready);
         stopped.map_or(Ok(()), Err)
     }
 
@@ -191,8 +188,8 @@ impl Flow {
     async fn close(&mut self, done: Option<Event>, ready: &mut VecDeque<Bytes>) -> Result<Stand, Refusal> {
         for k in 0..self.links.len() {
             let held = self.finish_link(k).await?;
-            let (mut out, stopped) = self.through(held, k + 1).await;
-            self.send(&mut out, ready);
+            let (out, stopped) = self.through(held, k + 1).await;
+            self.send(&out, ready);
             if let Some(refusal) = stopped {
                 return Err(refusal);
             }
@@ -205,14 +202,7 @@ impl Flow {
     }
 
     /// Lines events up to be sent: one piece of what came together.
-    fn send(&mut self, out: &mut [Event], ready: &mut VecDeque<Bytes>) {
-        for event in out.iter_mut() {
-            // Sound follows the words that it says, and once those are changed nobody here can tell which it says.
-            self.is_edited |= event.is_edited();
-            if self.is_edited {
-                event.silence();
-            }
-        }
+    fn send(&mut self, out: &[Event], ready: &mut VecDeque<Bytes>) {
         if out.iter().any(Event::has_lost_repeats) {
             self.run.x.trace.drop_repeats();
         }
@@ -239,7 +229,7 @@ impl Flow {
     }
 
     /// The run, once a refusal ends the stream.
-    pub(super) fn broken_off(self: Box<Self>, refusal: &Refusal) -> Box<Run> {
+    pub(crate) fn broken_off(self: Box<Self>, refusal: &Refusal) -> Box<Run> {
         let cause = match refusal {
             // The policy cut it; the provider did nothing wrong.
             Refusal::Denied(_) => None,

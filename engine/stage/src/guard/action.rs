@@ -78,6 +78,19 @@ pub(crate) enum Then {
     Tag,
 }
 
+/// What is done with a request or reply that breaks a rule, by a guard that edits nothing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Judged {
+    /// It is refused.
+    #[default]
+    Deny,
+    /// The trace tells, and it goes on as it is.
+    Observe,
+    /// It goes on as it is, and the request gets the tag `tag`, which expressions below and the trace can read.
+    Tag,
+}
+
 /// What a guard does with a find.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
@@ -113,6 +126,18 @@ impl Then {
             Then::Replace => Action::Replace(beside.replacement.unwrap_or_default()),
             Then::Observe => Action::Observe,
             Then::Tag => Action::Tag(Arc::from(beside.tag.unwrap_or_default())),
+        }
+    }
+}
+
+impl Judged {
+    /// What the guard does; settings that cannot work together are told, each with its help.
+    pub(crate) fn action(self, on: &[Side], tag: Option<String>, wrong: impl FnMut(&str, &str)) -> Action {
+        check(self == Judged::Tag, on, tag.as_deref(), wrong);
+        match self {
+            Judged::Deny => Action::Deny,
+            Judged::Observe => Action::Observe,
+            Judged::Tag => Action::Tag(Arc::from(tag.unwrap_or_default())),
         }
     }
 }
@@ -158,9 +183,17 @@ pub(crate) struct Place {
 }
 
 impl Place {
+    /// The request or reply as a whole.
+    pub(crate) const WHOLE: Place = Place { role: None, message: None };
+
     /// The place of a text.
     pub(crate) fn of(at: &TextAt<'_>) -> Self {
         Self { role: Some(at.role), message: (!at.is_beside()).then_some(at.message) }
+    }
+
+    /// A message or choice.
+    pub(crate) fn message(message: usize) -> Self {
+        Self { role: None, message: Some(message) }
     }
 }
 
@@ -179,6 +212,11 @@ impl<W: PartialEq> Findings<W> {
         } else if self.all.len() < TOLD {
             self.all.push(Finding { what, place, count: 1 });
         }
+    }
+
+    /// The first find.
+    pub(crate) fn first(&self) -> Option<&W> {
+        self.all.first().map(|found| &found.what)
     }
 
     /// Tells the trace. `says` says what a find is, behind `the request`: ``matches `a+` ``.

@@ -25,7 +25,7 @@ struct Key;
 
 impl Stage for Key {
     fn declares(&self) -> Declares {
-        Declares { requires_caller: true, ..Declares::default() }
+        Declares { requires_caller: true, only_judges: true, ..Declares::default() }
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {

@@ -17,7 +17,7 @@ use super::spans::{Finder, Treatment};
 use memchr::memmem;
 use schemars::JsonSchema;
 use serde::Deserialize;
-use shapes::{Keys, Row, in_address, issuer, named, said};
+use shapes::{Keys, in_address, issuer, named, said};
 use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
@@ -82,6 +82,11 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
     Some(treatment.of(Arc::new(finder), decl))
 }
 
+/// What finds secrets, for guards that look for other things too.
+pub(crate) fn finder() -> impl Finder {
+    Secrets { keys: Keys::new(), named: true, allow: HashSet::new() }
+}
+
 /// The number of a value that a name stands in front of.
 const NAMED: usize = usize::MAX;
 /// The number of a password in an address.
@@ -99,8 +104,8 @@ impl Finder for Secrets {
         self.keys.scan(text, |range, number| found.push((range, number)));
         let bytes = text.as_bytes();
         if self.named {
-            let (places, mut row) = (memchr::memchr2_iter(b':', b'=', bytes), Row::default());
-            found.extend(places.filter_map(|at| Some((named(bytes, at, &mut row)?, NAMED))));
+            let places = memchr::memchr2_iter(b':', b'=', bytes);
+            found.extend(places.filter_map(|at| Some((named(bytes, at)?, NAMED))));
             let places = memmem::find_iter(bytes, " is ");
             found.extend(places.filter_map(|at| Some((said(bytes, at)?, NAMED))));
         }

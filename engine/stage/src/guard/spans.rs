@@ -198,6 +198,7 @@ impl Stage for Guard {
             streaming: if self.reply { Streaming::Events } else { Streaming::None },
             edits_request: self.request && self.inner.finder.edits(&self.inner.treatment.action),
             judges_request: self.request,
+            only_judges: true,
             reads_reply: self.reply,
             reads_operations: Some(TEXT_OPERATIONS),
             ..Declares::default()

@@ -41,7 +41,12 @@ struct Tokens {
 
 impl Stage for Tokens {
     fn declares(&self) -> Declares {
-        Declares { needs: Needs::BODY, reads_operations: Some(TEXT_OPERATIONS), ..Declares::default() }
+        Declares {
+            needs: Needs::BODY,
+            only_judges: true,
+            reads_operations: Some(TEXT_OPERATIONS),
+            ..Declares::default()
+        }
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {

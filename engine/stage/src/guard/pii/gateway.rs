@@ -19,7 +19,13 @@ use weir_policy::{Environment, Snapshot, load};
 use weir_state::State;
 
 /// Files that stand in every set here, beside the policy.
-const FILES: [(&str, &str); 1] = [("list.txt", "# Rivals\nAcme\n\n  Globex Corp  \nＩｎｉｔｅｃｈ\n")];
+const FILES: [(&str, &str); 2] = [
+    ("list.txt", "# Rivals\nAcme\n\n  Globex Corp  \nＩｎｉｔｅｃｈ\n"),
+    (
+        "mail.schema.json",
+        r#"{ "type": "object", "required": ["to"], "properties": { "to": { "type": "string" } } }"#,
+    ),
+];
 
 struct NoRows;
 

@@ -3,36 +3,19 @@
 use super::find::{Find, What, resolve};
 use super::kind::{Kind, Kinds};
 use super::reading::{Reading, in_string};
-use super::rules::{Rules, Walk};
+use super::rules::Rules;
 use super::settings::Then;
 use super::table::{Table, shaped};
 use super::words::is_no_name;
 use bytestring::ByteString;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::task::Poll;
 use weir_inference::{Tag, Tagger};
 use weir_message::{Denial, ErrorCode, Replace, TextAt, TextForm};
 use weir_pipeline::Notes;
 
 /// The texts that are shown to the model at once.
 const TOGETHER: usize = 8;
-
-/// How much is searched before other tasks have their turn, in bytes: a few milliseconds' worth of the worst text.
-pub(crate) const AT_ONCE: usize = 4 << 10;
-
-/// Lets the other tasks of this thread have their turn.
-async fn pause() {
-    let mut has_waited = false;
-    std::future::poll_fn(|context| match std::mem::replace(&mut has_waited, true) {
-        true => Poll::Ready(()),
-        false => {
-            context.waker().wake_by_ref();
-            Poll::Pending
-        }
-    })
-    .await;
-}
 
 /// The guard as compiled.
 pub(crate) struct Guard {
@@ -64,16 +47,6 @@ pub(crate) struct Report {
     finds: BTreeMap<What, u32>,
     restored: u32,
     denied: Option<What>,
-}
-
-/// What is known of a text before it is looked at.
-pub(crate) enum Seen<'s> {
-    /// It is not searched.
-    Nothing,
-    /// The model's tags.
-    Tags(&'s [Tag]),
-    /// What the rules found, and the model's tags.
-    Found(Vec<Find>, &'s [Tag]),
 }
 
 /// One judgement's place: the request's table, the report, the side.
@@ -122,38 +95,10 @@ impl Guard {
         Ok(tags)
     }
 
-    /// What the rules find in long texts, in their order. Between two steps other tasks of the thread have their turn.
-    pub(crate) async fn search(&self, texts: &[(TextForm, ByteString)]) -> Vec<Vec<Find>> {
-        let mut all = Vec::with_capacity(texts.len());
-        let mut left = AT_ONCE;
-        for (form, text) in texts {
-            let reading = Reading::of(text, *form);
-            let (mut finds, mut walk, mut at) = (Vec::new(), Walk::default(), 0);
-            loop {
-                let to = reading.text.len().min(at + left);
-                self.rules.scan_to(&reading.text, to, &mut walk, &mut finds);
-                left -= to - at;
-                at = to;
-                if at == reading.text.len() {
-                    break;
-                }
-                pause().await;
-                left = AT_ONCE;
-            }
-            all.push(finds);
-        }
-        all
-    }
-
     /// What is found in a text; no two finds overlap, and none lies in a placeholder.
     pub(crate) fn finds(&self, text: &str, tags: &[Tag]) -> Vec<Find> {
         let mut finds = Vec::new();
         self.rules.scan(text, &mut finds);
-        self.settled(text, finds, tags)
-    }
-
-    /// The same, given what the rules found.
-    fn settled(&self, text: &str, mut finds: Vec<Find>, tags: &[Tag]) -> Vec<Find> {
         for tag in tags {
             let kind = match &*tag.label {
                 "person" => Kind::Person,
@@ -179,14 +124,10 @@ impl Guard {
     }
 
     /// A text in which there is something to do.
-    pub(crate) fn look(&self, at: TextAt<'_>, seen: Seen<'_>, table: &Table) -> Option<Hit> {
+    pub(crate) fn look(&self, at: TextAt<'_>, tags: &[Tag], searched: bool, table: &Table) -> Option<Hit> {
         let form = at.text.form;
         let reading = Reading::of(at.text.as_str(), form);
-        let finds = match seen {
-            Seen::Nothing => Vec::new(),
-            Seen::Tags(tags) => self.finds(&reading.text, tags),
-            Seen::Found(found, tags) => self.settled(&reading.text, found, tags),
-        };
+        let finds = if searched { self.finds(&reading.text, tags) } else { Vec::new() };
         if finds.is_empty() && table.found(&reading.text).next().is_none() {
             return None;
         }

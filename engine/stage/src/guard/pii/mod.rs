@@ -21,8 +21,7 @@ pub(crate) use settings::Settings;
 pub(crate) use table::shaped as placeholders;
 
 use bytestring::ByteString;
-use find::Find;
-use guard::{AT_ONCE, Guard, Report, Seen, Work};
+use guard::{Guard, Report, Work};
 use kind::{Kind, Kinds};
 use regex::RegexBuilder;
 use rules::{Region, Rules};
@@ -172,6 +171,7 @@ impl Stage for Pii {
             streaming: if reply { Streaming::Events } else { Streaming::None },
             edits_request: self.request && self.guard.edits(),
             judges_request: self.request,
+            only_judges: !self.restores(),
             reads_reply: reply,
             reads_operations: Some(TEXT_OPERATIONS),
             ..Declares::default()
@@ -187,23 +187,14 @@ impl Stage for Pii {
                 "the input came as token ids, which a guard of the policy cannot read: send it as text";
             return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
         }
-        let mut size = 0;
-        visit.exchange.request.each_text(|at| size += at.text.value.len());
-        let is_long = size > AT_ONCE;
-        if self.guard.tagger.is_none() && !is_long {
-            return Hook::Done(self.judge_request(visit, &[], Vec::new()));
+        if self.guard.tagger.is_none() {
+            return Hook::Done(self.judge_request(visit, &[]));
         }
-        let (mut written, mut told) = (Vec::new(), Vec::new());
-        visit.exchange.request.each_text(|at| {
-            if is_long {
-                written.push((at.text.form, at.text.value.clone()));
-            }
-            told.push(prose(at));
-        });
+        let mut texts: Vec<(TextForm, ByteString)> = Vec::new();
+        visit.exchange.request.each_text(|at| texts.push(prose(at)));
         Hook::Wait(Box::pin(async move {
-            let found = self.guard.search(&written).await;
-            match self.guard.tags(&told).await {
-                Ok(tags) => self.judge_request(visit, &tags, found),
+            match self.guard.tags(&texts).await {
+                Ok(tags) => self.judge_request(visit, &tags),
                 Err(error) => Verdict::Fault(error),
             }
         }))
@@ -211,18 +202,14 @@ impl Stage for Pii {
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
         let Some(reply) = visit.exchange.reply.as_ref() else { return CONTINUE };
-        let mut size = 0;
-        reply.each_text(|at| size += at.text.value.len());
-        let is_long = size > AT_ONCE;
-        if !self.reply || (self.guard.tagger.is_none() && !is_long) {
-            return Hook::Done(self.judge_reply(visit, &[], Vec::new()));
+        if !self.reply || self.guard.tagger.is_none() {
+            return Hook::Done(self.judge_reply(visit, &[]));
         }
         let mut texts: Vec<(TextForm, ByteString)> = Vec::new();
         reply.each_text(|at| texts.push((at.text.form, at.text.value.clone())));
         Hook::Wait(Box::pin(async move {
-            let found = if is_long { self.guard.search(&texts).await } else { Vec::new() };
             match self.guard.tags(&texts).await {
-                Ok(tags) => self.judge_reply(visit, &tags, found),
+                Ok(tags) => self.judge_reply(visit, &tags),
                 Err(error) => Verdict::Fault(error),
             }
         }))
@@ -244,15 +231,14 @@ impl Pii {
         self.request && self.guard.restore && self.guard.replaces()
     }
 
-    /// Judges all texts of the request; `tags` are the model's in their order, and `found` what the rules found if they were
-    /// asked before.
-    fn judge_request(&self, visit: Visit<'_>, tags: &[Arc<[Tag]>], found: Vec<Vec<Find>>) -> Verdict {
+    /// Judges all texts of the request; `tags` are the model's, in their order.
+    fn judge_request(&self, visit: Visit<'_>, tags: &[Arc<[Tag]>]) -> Verdict {
         let Visit { exchange, slot, notes } = visit;
         let mut table = Table::default();
-        let (mut hits, mut found) = (Vec::new(), found.into_iter());
+        let mut hits = Vec::new();
         exchange.request.each_text(|at| {
             let tags = tags.get(at.index).map_or(&[][..], |tags| tags);
-            hits.extend(self.guard.look(at, seen(found.next(), tags), &table));
+            hits.extend(self.guard.look(at, tags, true, &table));
         });
         if hits.is_empty() {
             return Verdict::Continue;
@@ -279,16 +265,15 @@ impl Pii {
     }
 
     /// Judges all texts of the whole reply, and puts originals back.
-    fn judge_reply(&self, visit: Visit<'_>, tags: &[Arc<[Tag]>], found: Vec<Vec<Find>>) -> Verdict {
+    fn judge_reply(&self, visit: Visit<'_>, tags: &[Arc<[Tag]>]) -> Verdict {
         let Visit { exchange, slot, notes } = visit;
         let seed = exchange.gateway.seed;
         let Some(reply) = exchange.reply.as_mut() else { return Verdict::Continue };
         let mut table = taken(slot);
-        let (mut hits, mut found) = (Vec::new(), found.into_iter());
+        let mut hits = Vec::new();
         reply.each_text(|at| {
             let tags = tags.get(at.index).map_or(&[][..], |tags| tags);
-            let seen = if self.reply { seen(found.next(), tags) } else { Seen::Nothing };
-            hits.extend(self.guard.look(at, seen, &table));
+            hits.extend(self.guard.look(at, tags, self.reply, &table));
         });
         let mut report = Report::default();
         let mut work = Work { table: &mut table, report: &mut report, reply: true, seed };
@@ -303,13 +288,6 @@ impl Pii {
             *slot = Some(Box::new(table));
         }
         self.guard.denial(&report).map_or(Verdict::Continue, Verdict::Deny)
-    }
-}
-
-fn seen(found: Option<Vec<Find>>, tags: &[Tag]) -> Seen<'_> {
-    match found {
-        Some(found) => Seen::Found(found, tags),
-        None => Seen::Tags(tags),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Keys, tokens and passwords: by known beginnings, by the name that stands in front of them, or in an address.
 
 use super::known::{Body, KNOWN, Known, MARKED, Marked};
-use aho_corasick::{AhoCorasick, Input, MatchKind};
+use aho_corasick::{AhoCorasick, MatchKind};
 use std::ops::Range;
 
 /// A private key's block is followed no further than this without its end, in bytes.
@@ -17,112 +17,31 @@ impl Keys {
     }
 
     /// Calls `found` with each key, ascending and apart, and with its number in the table of issuers.
-    pub(crate) fn scan(&self, text: &str, found: impl FnMut(Range<usize>, usize)) {
-        self.scan_to(text, text.len(), &mut Walked::default(), found);
-    }
-
-    /// The same as far as their known parts begin in front of `to`. The walk goes on where it stopped.
-    pub(crate) fn scan_to(
-        &self,
-        text: &str,
-        to: usize,
-        walked: &mut Walked,
-        mut found: impl FnMut(Range<usize>, usize),
-    ) {
+    pub(crate) fn scan(&self, text: &str, mut found: impl FnMut(Range<usize>, usize)) {
         let Some(search) = &self.0 else { return };
         let bytes = text.as_bytes();
-        for hit in search.find_iter(Input::new(text).span(walked.at.min(text.len())..text.len())) {
-            if hit.start() >= to {
-                break;
-            }
-            walked.at = walked.at.max(hit.end());
+        let mut from = 0;
+        for hit in search.find_iter(text) {
             let number = hit.pattern().as_usize();
             let key = match (KNOWN.get(number), number.checked_sub(KNOWN.len()).and_then(|at| MARKED.get(at)))
             {
-                (Some(known), _) if hit.start() >= walked.taken && begins(bytes, hit.start()) => {
-                    let run = known.body.class().and_then(|class| walked.runs.get_mut(class));
-                    let end = match (known.body, run) {
-                        (Body::Token, Some(run)) => web_token(bytes, hit.start(), known, run),
-                        (_, Some(run)) => rest(bytes, hit.end(), known, run),
-                        (_, None) => private_key(text, hit.end()),
+                (Some(known), _) if begins(bytes, hit.start()) => {
+                    let end = match known.body {
+                        Body::Block => private_key(text, hit.end()),
+                        Body::Token => web_token(bytes, hit.start(), known),
+                        _ => rest(bytes, hit.end(), known),
                     };
                     end.map(|end| hit.start()..end)
                 }
                 (None, Some(marked)) => around(bytes, hit.start(), hit.end(), marked),
                 _ => None,
             };
-            if let Some(key) = key.filter(|key| key.start >= walked.taken) {
-                walked.taken = key.end;
+            if let Some(key) = key.filter(|key| key.start >= from) {
+                from = key.end;
                 found(key, number);
             }
         }
-        walked.at = walked.at.max(to);
     }
-}
-
-/// How far a search for keys came in a text, and what it knows of the row of characters that it stands in.
-#[derive(Default)]
-pub(crate) struct Walked {
-    at: usize,
-    /// The end of the last key.
-    taken: usize,
-    runs: [Run; Body::CLASSES],
-}
-
-/// A row of characters that keys of one kind may be made of. It is looked at once, however many beginnings stand in it.
-#[derive(Default)]
-struct Run {
-    start: usize,
-    end: usize,
-    /// Its end without hyphens and dots.
-    trimmed: usize,
-    /// The last place from which on it has what tells a key from a row of words: a digit, or three capital letters.
-    mixed: Option<usize>,
-    /// The last place from which on it has enough different characters.
-    varied: Option<usize>,
-}
-
-impl Run {
-    fn at(bytes: &[u8], start: usize, body: Body) -> Self {
-        let behind = bytes.get(start..).unwrap_or_default().iter();
-        let end = start + behind.take_while(|byte| body.has(**byte)).count();
-        let mut run = Run { start, end, ..Run::default() };
-        let row = bytes.get(start..end).unwrap_or_default();
-        run.trimmed = end - row.iter().rev().take_while(|byte| is_tail(**byte)).count();
-        let (mut capitals, mut seen, mut different) = (0, [false; 256], 0);
-        for (n, byte) in row.iter().enumerate().rev().filter(|(n, _)| start + n < run.trimmed) {
-            capitals += usize::from(byte.is_ascii_uppercase());
-            if run.mixed.is_none() && (byte.is_ascii_digit() || capitals > 2) {
-                run.mixed = Some(start + n);
-            }
-            if let Some(seen) = seen.get_mut(usize::from(*byte)).filter(|seen| !**seen) {
-                (*seen, different) = (true, different + 1);
-                if different == VARIETY {
-                    run.varied = Some(start + n);
-                }
-            }
-            if run.mixed.is_some() && run.varied.is_some() {
-                break;
-            }
-        }
-        run
-    }
-
-    /// Where a key's rest that starts here may end: by its length, and by what this row has from here on.
-    fn end_of(&mut self, bytes: &[u8], start: usize, known: &Known) -> Option<usize> {
-        if !(self.start..self.end).contains(&start) {
-            *self = Run::at(bytes, start, known.body);
-        }
-        let may_be = (known.body == Body::Hex || self.mixed >= Some(start)) && self.varied >= Some(start);
-        let shown = bytes.get(start..self.end.min(start + known.most + 1)).filter(|_| may_be)?;
-        let len = shown.len() - shown.iter().rev().take_while(|byte| is_tail(**byte)).count();
-        (known.least..=known.most).contains(&len).then_some(start + len)
-    }
-}
-
-/// What stands behind a key rather than in it where it comes last.
-fn is_tail(byte: u8) -> bool {
-    matches!(byte, b'-' | b'_' | b'.')
 }
 
 /// Whether a key may begin here: not inside a word.
@@ -151,20 +70,6 @@ pub(super) fn issuer(number: usize) -> Option<&'static str> {
 const VARIETY: usize = 6;
 
 impl Body {
-    /// How many classes of bytes there are.
-    const CLASSES: usize = 4;
-
-    /// The number of the class of bytes that it is made of; a block has none, and digits stand only around marks.
-    fn class(self) -> Option<usize> {
-        match self {
-            Body::Plain | Body::Hex => Some(0),
-            Body::Dashed => Some(1),
-            Body::Dotted | Body::Token => Some(2),
-            Body::Base64 => Some(3),
-            Body::Block | Body::Digits => None,
-        }
-    }
-
     /// Whether this byte may stand in it. Of hexadecimal digits the capitals count too, so that a longer word is seen whole.
     fn has(self, byte: u8) -> bool {
         let also: &[u8] = match self {
@@ -179,12 +84,12 @@ impl Body {
 }
 
 /// Where the rest of a key ends, if it is long enough and not a row of words.
-fn rest(bytes: &[u8], start: usize, known: &Known, run: &mut Run) -> Option<usize> {
-    let end = run.end_of(bytes, start, known)?;
-    is_made_up(bytes.get(start..end)?, known).then_some(end)
-}
-
-fn is_made_up(body: &[u8], known: &Known) -> bool {
+fn rest(bytes: &[u8], start: usize, known: &Known) -> Option<usize> {
+    let behind = bytes.get(start..)?.iter().take(known.most + 1);
+    let len = behind.take_while(|byte| known.body.has(**byte)).count();
+    let body = bytes.get(start..start + len)?;
+    let trimmed = len - body.iter().rev().take_while(|byte| b"-_.".contains(byte)).count();
+    let body = body.get(..trimmed)?;
     let mixed = match known.body {
         Body::Hex => body.iter().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f')),
         _ => {
@@ -194,7 +99,8 @@ fn is_made_up(body: &[u8], known: &Known) -> bool {
     let mut seen = [false; 256];
     body.iter()
         .for_each(|byte| seen.iter_mut().skip(usize::from(*byte)).take(1).for_each(|seen| *seen = true));
-    mixed && seen.iter().filter(|seen| **seen).count() >= VARIETY
+    let varied = seen.iter().filter(|seen| **seen).count() >= VARIETY;
+    ((known.least..=known.most).contains(&trimmed) && mixed && varied).then_some(start + trimmed)
 }
 
 fn byte(bytes: &[u8], at: usize) -> u8 {
@@ -202,12 +108,11 @@ fn byte(bytes: &[u8], at: usize) -> u8 {
 }
 
 /// Where a JSON web token ends: two dots between three parts of base64url, the first of which begins an object.
-fn web_token(bytes: &[u8], start: usize, known: &Known, run: &mut Run) -> Option<usize> {
-    let end = run.end_of(bytes, start, known)?;
-    let mut parts = bytes.get(start..end)?.splitn(6, |byte| *byte == b'.');
-    let (head, body) = (parts.next()?, parts.next()?);
-    let shaped = head.len() >= 10 && body.len() >= 4 && parts.nth(3).is_none();
-    (shaped && is_made_up(bytes.get(start..end)?, known)).then_some(end)
+fn web_token(bytes: &[u8], start: usize, known: &Known) -> Option<usize> {
+    let end = rest(bytes, start, known)?;
+    let parts: Vec<&[u8]> = bytes.get(start..end)?.split(|byte| *byte == b'.').collect();
+    let [head, body, ..] = parts.as_slice() else { return None };
+    (parts.len() <= 5 && head.len() >= 10 && body.len() >= 4).then_some(end)
 }
 
 /// Where the block of a private key ends; cut off, it is followed as far as it looks like one.
@@ -268,43 +173,22 @@ const LONGEST_NAME: usize = 14;
 /// What may stand between a name and its value, as HTTP has it.
 const SCHEMES: [&[u8]; 3] = [b"bearer ", b"basic ", b"token "];
 
-/// The longest password.
-const LONGEST_VALUE: usize = 512;
-
-/// A row of characters that a password may be made of. It is looked at once, however many names stand in it.
-#[derive(Default)]
-pub(crate) struct Row(Range<usize>);
-
-impl Row {
-    /// Its end, if it is seen from here.
-    fn end_from(&mut self, bytes: &[u8], start: usize) -> usize {
-        if !self.0.contains(&start) {
-            let is_value = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`,;\\<>(){}[]".contains(byte);
-            let len = bytes.get(start..).unwrap_or_default().iter().take_while(is_value).count();
-            self.0 = start..start + len;
-        }
-        self.0.end
-    }
-}
-
 /// A secret behind a name and the `:` or `=` at this place: `password = "…"`.
-pub(crate) fn named(bytes: &[u8], at: usize, row: &mut Row) -> Option<Range<usize>> {
-    named_over(bytes, at, at + 1, row)
+pub(crate) fn named(bytes: &[u8], at: usize) -> Option<Range<usize>> {
+    named_over(bytes, at, at + 1)
 }
 
 /// A secret behind a name and the word ` is ` at this place: `the password is …`.
 pub(super) fn said(bytes: &[u8], at: usize) -> Option<Range<usize>> {
-    named_over(bytes, at, at + 4, &mut Row::default())
+    named_over(bytes, at, at + 4)
 }
 
 /// A secret behind a name that ends before `at`, the secret from `behind` on.
-fn named_over(bytes: &[u8], at: usize, behind: usize, row: &mut Row) -> Option<Range<usize>> {
+fn named_over(bytes: &[u8], at: usize, behind: usize) -> Option<Range<usize>> {
     let blank = |byte: &u8| matches!(byte, b' ' | b'"' | b'\'' | b'`' | b'\\');
     let head = bytes.get(..at)?;
     let name_end = at - head.iter().rev().take(3).take_while(|byte| blank(byte)).count();
     let name = bytes.get(name_end.saturating_sub(LONGEST_NAME)..name_end)?;
-    // Every name ends in one of these.
-    name.last().filter(|byte| b"adelnty".contains(&byte.to_ascii_lowercase()))?;
     let is_name = |known: &&str| {
         let tail = name.len().checked_sub(known.len()).and_then(|from| name.get(from..));
         tail.is_some_and(|tail| tail.eq_ignore_ascii_case(known.as_bytes()))
@@ -316,16 +200,14 @@ fn named_over(bytes: &[u8], at: usize, behind: usize, row: &mut Row) -> Option<R
     let starts =
         |scheme: &&&[u8]| next.get(..scheme.len()).is_some_and(|next| next.eq_ignore_ascii_case(scheme));
     start += SCHEMES.iter().find(starts).map_or(0, |scheme| scheme.len());
-    let len = (row.end_from(bytes, start) - start).min(LONGEST_VALUE + 1);
-    if len > LONGEST_VALUE && byte(bytes, start + LONGEST_VALUE) != b'.' {
-        return None;
-    }
+    let is_value = |byte: &&u8| byte.is_ascii_graphic() && !b"\"'`,;\\<>(){}[]".contains(byte);
+    let len = bytes.get(start..)?.iter().take(513).take_while(is_value).count();
     let value = bytes.get(start..start + len)?;
     let dots = value.iter().rev().take_while(|byte| matches!(byte, b'.' | b'!' | b'?')).count();
     // A full stop belongs to the sentence, an exclamation mark perhaps to the password.
     let len = if byte(value, len.wrapping_sub(1)) == b'.' { len - dots } else { len };
     let value = value.get(..len)?;
-    (len <= LONGEST_VALUE && is_secret(value)).then_some(start..start + len)
+    (len <= 512 && is_secret(value)).then_some(start..start + len)
 }
 
 /// What stands for a password in examples.

@@ -23,47 +23,26 @@ pub(super) fn v4(bytes: &[u8], start: usize) -> Option<Range<usize>> {
     (ends && names_somebody(address.into())).then_some(start..end)
 }
 
-/// The IPv6 address around a colon; if there is none, the place up to which no other colon has one.
-pub(super) fn v6(bytes: &[u8], colon: usize) -> Result<Range<usize>, usize> {
+/// The IPv6 address around a colon.
+pub(super) fn v6(bytes: &[u8], colon: usize) -> Option<Range<usize>> {
     let is_part = |byte: &&u8| byte.is_ascii_hexdigit() || matches!(byte, b':' | b'.');
-    let behind = bytes.get(colon.saturating_sub(BEHIND)..colon).unwrap_or_default();
+    let behind = bytes.get(colon.saturating_sub(40)..colon)?;
     let start = colon - behind.iter().rev().take_while(is_part).count();
-    let left = before(bytes, start);
-    if behind.len() == BEHIND && start + BEHIND == colon && is_part(&&left) {
-        // Too long a row for one.
-        let rest = bytes.get(colon..).unwrap_or_default();
-        return Err(colon + rest.iter().take_while(is_part).count());
-    }
-    let ahead = bytes.get(colon..bytes.len().min(colon + AHEAD)).unwrap_or_default();
+    let ahead = bytes.get(colon..bytes.len().min(colon + 46))?;
     let end = colon + ahead.iter().take_while(is_part).count();
-    // Each colon of a row that is seen whole shows the same.
-    let row = if end < colon + AHEAD { end.min(start + BEHIND) } else { colon + 1 };
+    let left = before(bytes, start);
     if left == b'_' || left.is_ascii_alphanumeric() || byte(bytes, end).is_ascii_alphanumeric() {
-        return Err(row);
-    }
-    address(bytes.get(start..end).unwrap_or_default()).map(|len| start..start + len).ok_or(row)
-}
-
-/// How far a colon of an address may stand from its start, and its end from the colon.
-const BEHIND: usize = 40;
-const AHEAD: usize = 46;
-/// The longest address (RFC 4291, 2.2): six groups and an IPv4 address.
-const LONGEST: usize = 45;
-
-/// The length of the address that is written here.
-fn address(shown: &[u8]) -> Option<usize> {
-    let text = std::str::from_utf8(shown).ok()?;
-    let trimmed = text.trim_end_matches('.');
-    let trimmed = if trimmed.ends_with("::") { trimmed } else { trimmed.trim_end_matches(':') };
-    if trimmed.len() > LONGEST {
         return None;
     }
+    let text = std::str::from_utf8(bytes.get(start..end)?).ok()?;
+    let trimmed = text.trim_end_matches('.');
+    let trimmed = if trimmed.ends_with("::") { trimmed } else { trimmed.trim_end_matches(':') };
     let address: Ipv6Addr = trimmed.parse().ok()?;
     // `a::b` is a path in several languages; an address has more to it.
     let groups = trimmed.split(':').filter(|group| !group.is_empty()).count();
     let long = trimmed.split(':').next().is_some_and(|group| group.len() == 4);
     let digits = trimmed.bytes().any(|byte| byte.is_ascii_digit());
-    (digits && (groups > 2 || long) && names_somebody(address.into())).then_some(trimmed.len())
+    (digits && (groups > 2 || long) && names_somebody(address.into())).then_some(start..start + trimmed.len())
 }
 
 fn names_somebody(address: IpAddr) -> bool {

@@ -12,10 +12,8 @@ mod phone;
 
 use super::find::{Find, What};
 use super::kind::{Kind, Kinds};
-use crate::guard::secrets::shapes::{Keys, Row, Walked, named};
-use number::Code;
+use crate::guard::secrets::shapes::{Keys, named};
 use regex::Regex;
-use std::ops::Range;
 
 pub(crate) use phone::Region;
 
@@ -59,30 +57,19 @@ impl Rules {
 
     /// Adds what it finds in `text`, in no stated order and perhaps overlapping.
     pub(crate) fn scan(&self, text: &str, finds: &mut Vec<Find>) {
-        self.scan_to(text, text.len(), &mut Walk::default(), finds);
-    }
-
-    /// The same as far as it begins in front of `to`, and of the policy's own patterns all once that is the end. The walk goes
-    /// on where it stopped.
-    pub(crate) fn scan_to(&self, text: &str, to: usize, walk: &mut Walk, finds: &mut Vec<Find>) {
         if let Some(keys) = &self.keys {
-            let mut found =
-                |range: Range<usize>, _| finds.push(Find::new(Kind::Key, range.start, range.end, 0.95));
-            keys.scan_to(text, to, &mut walk.keys, &mut found);
+            keys.scan(text, |range, _| finds.push(Find::new(Kind::Key, range.start, range.end, 0.95)));
         }
         let bytes = text.as_bytes();
-        while let Some(offset) = self.next_stop(bytes.get(walk.at..to).unwrap_or_default()) {
-            let stop = walk.at + offset;
-            walk.at = match byte(bytes, stop) {
+        let mut at = 0;
+        while let Some(offset) = self.next_stop(bytes.get(at..).unwrap_or_default()) {
+            let stop = at + offset;
+            at = match byte(bytes, stop) {
                 b'@' => self.at_sign(text, stop, finds),
-                b':' | b'=' => self.colon(bytes, stop, walk, finds),
+                b':' | b'=' => self.colon(bytes, stop, finds),
                 _ => self.digit(bytes, stop, finds),
             }
             .max(stop + 1);
-        }
-        walk.at = walk.at.max(to);
-        if to < text.len() {
-            return;
         }
         for (number, pattern) in self.custom.iter().enumerate() {
             let what = What::Custom(u16::try_from(number).unwrap_or(u16::MAX));
@@ -106,20 +93,18 @@ impl Rules {
         found.end
     }
 
-    fn colon(&self, bytes: &[u8], stop: usize, walk: &mut Walk, finds: &mut Vec<Find>) -> usize {
+    fn colon(&self, bytes: &[u8], stop: usize, finds: &mut Vec<Find>) -> usize {
         if self.kinds.has(Kind::Key)
-            && let Some(found) = named(bytes, stop, &mut walk.values)
+            && let Some(found) = named(bytes, stop)
         {
             finds.push(Find::new(Kind::Key, found.start, found.end, 0.7));
         }
-        if self.kinds.has(Kind::Ip) && byte(bytes, stop) == b':' && stop >= walk.no_address {
-            match ip::v6(bytes, stop) {
-                Ok(found) => {
-                    finds.push(Find::new(Kind::Ip, found.start, found.end, 0.9));
-                    return found.end;
-                }
-                Err(end) => walk.no_address = end,
-            }
+        if self.kinds.has(Kind::Ip)
+            && byte(bytes, stop) == b':'
+            && let Some(found) = ip::v6(bytes, stop)
+        {
+            finds.push(Find::new(Kind::Ip, found.start, found.end, 0.9));
+            return found.end;
         }
         stop + 1
     }
@@ -133,19 +118,18 @@ impl Rules {
             finds.push(Find::new(Kind::Ip, found.start, found.end, 0.9));
             return found.end;
         }
-        let code = Code::read(bytes, word.start);
         if self.kinds.has(Kind::Card)
-            && let Some(end) = card::card(bytes, word.start, &code)
+            && let Some(end) = card::card(bytes, word.start)
         {
             finds.push(Find::new(Kind::Card, word.start, end, 1.0));
         }
         if self.kinds.has(Kind::Iban)
-            && let Some(end) = card::iban(bytes, word.start, &code)
+            && let Some(end) = card::iban(bytes, word.start)
         {
             finds.push(Find::new(Kind::Iban, word.start, end, 1.0));
         }
         if self.national {
-            national::scan(bytes, &word, &code, self.kinds, finds);
+            national::scan(bytes, &word, self.kinds, finds);
         }
         if self.kinds.has(Kind::Phone)
             && let Some((found, score)) = phone::phone(bytes, word.start, &self.regions)
@@ -154,16 +138,6 @@ impl Rules {
         }
         word.end
     }
-}
-
-/// How far a search came in a text.
-#[derive(Default)]
-pub(crate) struct Walk {
-    at: usize,
-    keys: Walked,
-    values: Row,
-    /// Colons in front of this place stand in no IPv6 address.
-    no_address: usize,
 }
 
 /// The byte at an offset; 0 behind the end.
@@ -205,16 +179,7 @@ fn ends_clean(bytes: &[u8], end: usize) -> bool {
 /// Whether one of `words` (lower case) stands shortly before `start`.
 fn said_before(bytes: &[u8], start: usize, words: &[&str]) -> bool {
     let shown = bytes.get(start.saturating_sub(LONGEST_SPACED)..start).unwrap_or_default();
-    // Few bytes begin one of the words.
-    let first =
-        |byte: u8| 1u32.checked_shl(u32::from(byte.to_ascii_lowercase().wrapping_sub(b'a'))).unwrap_or(0);
-    let firsts = words.iter().filter_map(|word| word.bytes().next()).fold(0, |all, byte| all | first(byte));
-    shown.iter().enumerate().filter(|(_, byte)| first(**byte) & firsts != 0).any(|(at, _)| {
-        let rest = shown.get(at..).unwrap_or_default();
-        words
-            .iter()
-            .any(|word| rest.get(..word.len()).is_some_and(|part| part.eq_ignore_ascii_case(word.as_bytes())))
-    })
+    words.iter().any(|word| shown.windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes())))
 }
 
 #[cfg(test)]

@@ -6,21 +6,8 @@ use crate::guard::pii::find::Find;
 use crate::guard::pii::kind::{Kind, Kinds};
 use std::ops::Range;
 
-/// Ids that begin with the word: the rule of each, and how many digits it begins with at least.
-const HERE: [(Kind, Rule, usize); 9] = [
-    (Kind::UsSsn, us_ssn, 9),
-    (Kind::DeSteuerId, de_steuer_id, 11),
-    (Kind::FrNir, fr_nir, 5),
-    (Kind::ItCodiceFiscale, it_codice_fiscale, 0),
-    (Kind::NlBsn, nl_bsn, 9),
-    (Kind::PlPesel, pl_pesel, 11),
-    (Kind::SePersonnummer, se_personnummer, 10),
-    (Kind::BrCpf, br_cpf, 11),
-    (Kind::InAadhaar, in_aadhaar, 12),
-];
-
-/// Adds the national ids that start at (or just before) the word; `code` is read from its start.
-pub(super) fn scan(bytes: &[u8], word: &Range<usize>, code: &Code, kinds: Kinds, finds: &mut Vec<Find>) {
+/// Adds the national ids that start at (or just before) the word.
+pub(super) fn scan(bytes: &[u8], word: &Range<usize>, kinds: Kinds, finds: &mut Vec<Find>) {
     // All but tax codes written wholly in stand-in letters have six digits close together.
     let shown = bytes.get(word.start..bytes.len().min(word.start + 24)).unwrap_or_default();
     if word.len() != 16 && shown.iter().filter(|byte| byte.is_ascii_digit()).count() < 6 {
@@ -36,31 +23,31 @@ pub(super) fn scan(bytes: &[u8], word: &Range<usize>, code: &Code, kinds: Kinds,
     for (kind, rule, start) in [
         (Kind::UkNino, uk_nino as Rule, apart(2, b" ").unwrap_or(word.start)),
         (Kind::EsDni, es_dni, apart(1, b"-").unwrap_or(word.start)),
+        (Kind::UsSsn, us_ssn, word.start),
+        (Kind::DeSteuerId, de_steuer_id, word.start),
+        (Kind::FrNir, fr_nir, word.start),
+        (Kind::ItCodiceFiscale, it_codice_fiscale, word.start),
+        (Kind::NlBsn, nl_bsn, word.start),
+        (Kind::PlPesel, pl_pesel, word.start),
+        (Kind::SePersonnummer, se_personnummer, word.start),
+        (Kind::BrCpf, br_cpf, word.start),
+        (Kind::InAadhaar, in_aadhaar, word.start),
     ] {
-        if kinds.has(kind) && starts_clean(bytes, start) {
-            let own = (start != word.start).then(|| Code::read(bytes, start));
-            let found = rule(bytes, start, own.as_ref().unwrap_or(code));
-            finds.extend(found.map(|(end, score)| Find::new(kind, start, end, score)));
-        }
-    }
-    let start = word.start;
-    if !starts_clean(bytes, start) {
-        return;
-    }
-    for (kind, rule, least) in HERE {
-        if code.leading_digits() >= least && kinds.has(kind) {
-            let found = rule(bytes, start, code);
-            finds.extend(found.map(|(end, score)| Find::new(kind, start, end, score)));
+        if kinds.has(kind)
+            && starts_clean(bytes, start)
+            && let Some((end, score)) = rule(bytes, start)
+        {
+            finds.push(Find::new(kind, start, end, score));
         }
     }
 }
 
 /// Where an id that starts here ends, and how sure it is.
-type Rule = fn(&[u8], usize, &Code) -> Option<(usize, f32)>;
+type Rule = fn(&[u8], usize) -> Option<(usize, f32)>;
 
 /// Area, group and serial as the SSA hands them out; nine bare digits only after a word that says so.
-fn us_ssn(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b"- ");
+fn us_ssn(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b"- ");
     let (digits, end) = code.digits(bytes, 9)?;
     let parts = [digits.get(..3)?, digits.get(3..5)?, digits.get(5..)?].map(number);
     let [area, group, serial] = parts;
@@ -73,8 +60,8 @@ fn us_ssn(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// HMRC's manual NIM39110: the prefixes in use, six digits, a suffix from A to D.
-fn uk_nino(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b" ");
+fn uk_nino(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b" ");
     let (chars, end) = code.chars(bytes, 9)?;
     let (prefix, rest) = chars.split_at_checked(2)?;
     let (digits, suffix) = rest.split_at_checked(6)?;
@@ -90,29 +77,28 @@ fn uk_nino(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// § 139b AO: one digit two or three times among the first ten, ISO 7064 MOD 11,10.
-fn de_steuer_id(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b" ");
+fn de_steuer_id(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b" ");
     let (digits, end) = code.digits(bytes, 11)?;
     let (body, check) = digits.split_at_checked(10)?;
     let mut counts = [0u8; 10];
     for digit in body {
         *counts.get_mut(value(*digit) as usize)? += 1;
     }
-    let mut repeated = counts.into_iter().filter(|count| *count > 1);
-    let one = matches!((repeated.next(), repeated.next()), (Some(2 | 3), None));
+    let repeated: Vec<u8> = counts.into_iter().filter(|count| *count > 1).collect();
     let mut product = 10;
     for digit in body {
         let sum = (value(*digit) + product) % 10;
         product = (if sum == 0 { 10 } else { sum }) * 2 % 11;
     }
     let right = (11 - product) % 10 == value(*check.first()?);
-    let fits = !body.starts_with(b"0") && one && right;
+    let fits = !body.starts_with(b"0") && matches!(repeated.as_slice(), [2 | 3]) && right;
     (fits && (code.grouped(&[11]) || code.grouped(&[2, 3, 3, 3]))).then_some((end, 0.8))
 }
 
 /// INSEE's number: sex, year, month, department, commune, order, key (97 less the rest by 97).
-fn fr_nir(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b" ");
+fn fr_nir(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b" ");
     let (chars, end) = code.chars(bytes, 15)?;
     let mut digits: [u8; 15] = chars.try_into().ok()?;
     // Corsica's departments 2A and 2B count as 19 and 18.
@@ -134,8 +120,8 @@ fn fr_nir(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// Eight digits (or X, Y, Z and seven) and the letter that the number modulo 23 gives.
-fn es_dni(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b"-.");
+fn es_dni(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b"-.");
     let (chars, end) = code.chars(bytes, 9)?;
     let (body, letter) = chars.split_at_checked(8)?;
     let mut digits: [u8; 8] = body.try_into().ok()?;
@@ -151,10 +137,10 @@ fn es_dni(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// D.M. 23/12/1976: sixteen letters and digits, the last a check letter; letters may stand in for digits (omocodia).
-fn it_codice_fiscale(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
+fn it_codice_fiscale(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
     const ODD: [u32; 26] =
         [1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23];
-    let code = code.with(b"");
+    let code = Code::read(bytes, start, b"");
     let (chars, end) = code.chars(bytes, 16)?;
     let shaped = chars.iter().enumerate().all(|(n, char)| match n {
         6 | 7 | 9 | 10 | 12..=14 => char.is_ascii_digit() || b"LMNPQRSTUV".contains(char),
@@ -170,22 +156,22 @@ fn it_codice_fiscale(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)
 }
 
 /// The eleven test; every eleventh number passes it, so a word must say so.
-fn nl_bsn(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b". ");
+fn nl_bsn(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b". ");
     let (digits, end) = code.digits(bytes, 9)?;
     let sum: i64 = digits
         .iter()
         .zip([9, 8, 7, 6, 5, 4, 3, 2, -1])
         .map(|(digit, weight)| i64::from(value(*digit)) * weight)
         .sum();
-    let said = || said_before(bytes, start, &["bsn", "burgerservice", "sofinummer", "citizen service"]);
+    let said = said_before(bytes, start, &["bsn", "burgerservice", "sofinummer", "citizen service"]);
     let grouped = code.grouped(&[9]) || code.grouped(&[4, 2, 3]) || code.grouped(&[3, 3, 3]);
-    (sum != 0 && sum % 11 == 0 && grouped && said()).then_some((end, 0.9))
+    (sum != 0 && sum % 11 == 0 && said && grouped).then_some((end, 0.9))
 }
 
 /// A date of birth, an order, a check digit by the weights 1 3 7 9.
-fn pl_pesel(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b"");
+fn pl_pesel(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b"");
     let (digits, end) = code.digits(bytes, 11)?;
     let weights = [1, 3, 7, 9, 1, 3, 7, 9, 1, 3, 1];
     let sum: u32 = digits.iter().zip(weights).map(|(digit, weight)| value(*digit) * weight).sum();
@@ -195,8 +181,8 @@ fn pl_pesel(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// Skatteverket's number: a date of birth, a sign, four digits, Luhn's check over the last ten.
-fn se_personnummer(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b"-+");
+fn se_personnummer(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b"-+");
     let long =
         code.digits(bytes, 12).filter(|(digits, _)| digits.starts_with(b"19") || digits.starts_with(b"20"));
     let (digits, end) = long.or_else(|| code.digits(bytes, 10))?;
@@ -210,8 +196,8 @@ fn se_personnummer(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f3
 }
 
 /// Receita Federal's number: nine digits and two check digits modulo 11.
-fn br_cpf(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b".-");
+fn br_cpf(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b".-");
     let (digits, end) = code.digits(bytes, 11)?;
     let check = |n: usize| {
         let weights = (2..=u32::try_from(n + 1).unwrap_or(0)).rev();
@@ -226,8 +212,8 @@ fn br_cpf(bytes: &[u8], _: usize, code: &Code) -> Option<(usize, f32)> {
 }
 
 /// UIDAI's number: twelve digits in fours, the first not 0 or 1, Verhoeff's check digit; bare ones only after their name.
-fn in_aadhaar(bytes: &[u8], start: usize, code: &Code) -> Option<(usize, f32)> {
-    let code = code.with(b" -");
+fn in_aadhaar(bytes: &[u8], start: usize) -> Option<(usize, f32)> {
+    let code = Code::read(bytes, start, b" -");
     let (digits, end) = code.digits(bytes, 12)?;
     let said = || said_before(bytes, start, &["aadhaar", "aadhar", "uidai"]);
     let grouped = code.grouped(&[4, 4, 4]) || (code.grouped(&[12]) && said());

@@ -377,53 +377,11 @@ fn nothing_is_found_where_nothing_is() {
 }
 
 #[test]
-fn a_walk_in_steps_of_any_length_finds_what_one_in_one_step_does() {
-    let text = "Bob <bob@example.com>, +49 30 901820, 4111 1111 1111 1111, DE89 3704 0044 0532 0130 00, \
-                203.0.113.7 [2001:db8::1]:443 AKIAIOSFODNN7EXAMPLE, 123-45-6789 password = \"a1B2c3D4!\" é, \
-                sk-proj-aB3dE5gH7jK9mN1pQ3sT-5vX7zB9-sk-aB3dE5gH7jK9mN1pQ3sT5vX7 eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln.";
-    let custom = vec![Regex::new("invoice \\d+").unwrap()];
-    let rules = Rules::new(Kinds::of(Kind::ALL), vec![Region::new("US").unwrap()], custom);
-    let text = format!("{text} invoice 47 {text}");
-    let sorted = |mut finds: Vec<Find>| {
-        finds.sort_by_key(|find| (find.start, find.end, find.what));
-        finds
-    };
-    let mut whole = Vec::new();
-    rules.scan(&text, &mut whole);
-    assert!(whole.len() > 20, "{whole:?}");
-    let whole = sorted(whole);
-    for step in 1..text.len() {
-        let (mut finds, mut walk) = (Vec::new(), Walk::default());
-        for to in (step..text.len()).step_by(step).chain([text.len()]) {
-            rules.scan_to(&text, to, &mut walk, &mut finds);
-        }
-        assert_eq!(sorted(finds), whole, "in steps of {step}");
-    }
-}
-
-#[test]
 fn hostile_texts_are_walked_in_one_pass() {
     let all: Vec<Kind> = Kind::ALL.to_vec();
-    for piece in [
-        "@",
-        "1",
-        "1 ",
-        "a@",
-        ":",
-        "=",
-        "+1",
-        "(",
-        "1.",
-        "1:2:",
-        "eyJ",
-        "eyJ.",
-        "eyJ1abcdefgh.",
-        "sk-",
-        "sk-1a2B",
-        "DE12 ",
-        "-----BEGIN PRIVATE KEY-----",
-        "password=",
-    ] {
+    for piece in
+        ["@", "1", "1 ", "a@", ":", "=", "+1", "(", "1.", "eyJ", "-----BEGIN PRIVATE KEY-----", "password="]
+    {
         found(&all, &piece.repeat(200_000 / piece.len()));
     }
 }
