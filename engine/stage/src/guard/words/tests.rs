@@ -141,6 +141,16 @@ fn streams_and_arguments_are_searched_however_they_are_cut() {
 }
 
 #[test]
+fn stages_below_read_the_tags() {
+    let guards = "{ guard: words, with: { words: [acme], then: tag, tag: rival } }\n      - { guard: no-rivals, when: '\"rival\" in tags', cel: 'false' }";
+    assert_eq!(chat(guards, &user("by Acme"), says("ok")).status, 403);
+    assert_eq!(chat(guards, &user("by us"), says("ok")).status, 200);
+    let shadow = guards.replacen("} }", "}, mode: shadow }", 1);
+    let went = chat(&shadow, &user("by Acme"), says("ok"));
+    assert_eq!((went.status, went.fact("tag"), went.trace.tags.len()), (200, json!("rival"), 0));
+}
+
+#[test]
 fn settings_that_cannot_work_are_refused() {
     for (with, want) in [
         ("{}", "no words"),
