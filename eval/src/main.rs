@@ -9,6 +9,7 @@
     reason = "a measurement reads the clock and prints"
 )]
 
+mod cache;
 mod chance;
 mod code;
 mod gateway;
@@ -34,6 +35,7 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite { name: "secrets", models: false, run: secrets::tables },
     Suite { name: "restore", models: false, run: pii::restored },
+    Suite { name: "cache", models: true, run: cache::tables },
 ];
 
 /// Measures guards on labelled data and says whether the figures hold.
@@ -47,6 +49,9 @@ struct Cli {
     /// Tells on standard error what was missed and what was taken for something that it is not
     #[arg(long)]
     show: bool,
+    /// Prints what the semantic cache's judge sees of the pairs in a file, for it to learn from, and stops
+    #[arg(long)]
+    features: Option<std::path::PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -63,6 +68,15 @@ fn main() -> ExitCode {
             return ExitCode::from(4);
         }
     };
+    if let Some(path) = &cli.features {
+        return match cache::features(&room, path) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("weir-eval: {error}");
+                ExitCode::from(4)
+            }
+        };
+    }
     let (mut figures, mut fallen) = (0, 0);
     for suite in SUITES {
         if !cli.suites.is_empty() && cli.suites.iter().all(|name| name != suite.name) {

@@ -1,20 +1,55 @@
 //! Embeddings: a text as a vector, so that texts that mean the same lie close together.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use crate::Error;
 use crate::engine::Engine;
 use crate::memo::Memo;
 use crate::models::Loading;
-use crate::reader::Reader;
+use crate::reader::{Piece, Reader};
 use crate::session::Row;
 
 /// A text with more bytes than this for each token that the model reads is too long without being read.
 const BYTES_PER_TOKEN: usize = 32;
 
+/// What the model says of a text.
+struct Answer {
+    vector: Arc<[f32]>,
+    /// The vectors of its tokens one behind the other, those of the marks around the text included.
+    tokens: Arc<[f32]>,
+}
+
+/// A text as an embedder reads it: the vector of the whole, and those of its tokens.
+pub struct Reading {
+    /// The vector of the whole text, as [`Embedder::embed`] gives it.
+    pub vector: Arc<[f32]>,
+    tokens: Arc<[f32]>,
+    /// How many marks stand before the first token of the text.
+    before: usize,
+    pieces: Vec<Piece>,
+}
+
+impl Reading {
+    /// The mean of the vectors of the tokens in these bytes of the text, of no fixed length, and the highest of their ids: a
+    /// vocabulary of the BERT family is ordered from frequent to rare. None: no token is there.
+    pub fn part(&self, bytes: &Range<usize>) -> Option<(Vec<f32>, u32)> {
+        let dimensions = self.vector.len();
+        let inside = |piece: &Piece| piece.start < bytes.end && bytes.start < piece.end;
+        let mut mean = vec![0.0_f32; dimensions];
+        let mut rarest = None;
+        let rows = self.tokens.chunks_exact(dimensions.max(1)).skip(self.before);
+        for (token, piece) in rows.zip(&self.pieces).filter(|(_, piece)| inside(piece)) {
+            mean.iter_mut().zip(token).for_each(|(sum, value)| *sum += value);
+            rarest = rarest.max(Some(piece.id));
+        }
+        rarest.map(|id| (mean, id))
+    }
+}
+
 /// A model that embeds sentences.
 pub struct Embedder {
-    engine: Engine<Arc<[f32]>>,
+    engine: Engine<Answer>,
     reader: Reader,
     max_tokens: usize,
     dimensions: usize,
@@ -28,8 +63,11 @@ impl Embedder {
             .dimensions
             .ok_or_else(|| loading.fault("its manifest lacks `dimensions`".to_owned()))?;
         let reader = loading.reader()?;
-        let engine =
-            loading.engine(&reader, Arc::new(move |row| pooled(&row, dimensions).map(Into::into)))?;
+        let head = move |row: Row<'_>| {
+            let vector = pooled(&row, dimensions)?.into();
+            Ok(Answer { vector, tokens: row.values.into() })
+        };
+        let engine = loading.engine(&reader, Arc::new(head))?;
         Ok(Embedder {
             engine,
             reader,
@@ -70,7 +108,29 @@ impl Embedder {
         &self,
         text: &str,
     ) -> impl Future<Output = Result<Arc<[f32]>, Error>> + Send + 'static + use<> {
-        self.memo.or_ask(text, || Ok(self.engine.ask(self.read(text)?))).answer()
+        let ask = || {
+            let asked = self.engine.ask(self.read(text)?);
+            Ok(async { asked.await.map(|answer| answer.vector) })
+        };
+        self.memo.or_ask(text, ask).answer()
+    }
+
+    /// The same with the vectors of the tokens. These are not remembered.
+    pub fn embed_tokens(
+        &self,
+        text: &str,
+    ) -> impl Future<Output = Result<Reading, Error>> + Send + 'static + use<> {
+        let failed = |cause: String| Error::Run { name: Arc::clone(self.engine.name()), cause: cause.into() };
+        let before = self.reader.before();
+        let asked = self.read(text).and_then(|ids| {
+            let pieces = self.reader.pieces(text, 0).map_err(failed)?;
+            Ok((self.engine.ask(ids), pieces))
+        });
+        async move {
+            let (answer, pieces) = asked?;
+            let Answer { vector, tokens } = answer.await?;
+            Ok(Reading { vector, tokens, before, pieces })
+        }
     }
 
     fn read(&self, text: &str) -> Result<Vec<u32>, Error> {
@@ -133,6 +193,26 @@ mod tests {
             assert!(cosine(&text, &near) > 0.6, "{}", cosine(&text, &near));
             assert!(cosine(&text, &far) < 0.4, "{}", cosine(&text, &far));
         }
+    }
+
+    #[test]
+    fn tokens_of_a_text_have_vectors_that_tell_its_parts_apart() {
+        let Some(models) = models() else { return };
+        let embedder = models.embedder(DEFAULT_EMBEDDER).unwrap();
+        let text = "the gööd boss of Lisbon";
+        let reading = block_on(embedder.embed_tokens(text)).unwrap();
+        assert!(cosine(&reading.vector, &block_on(embedder.embed(text)).unwrap()) > 0.9999);
+        let unit = |word: &str| {
+            let at = text.find(word).unwrap();
+            let (mut vector, id) = reading.part(&(at..at + word.len())).unwrap();
+            let length = cosine(&vector, &vector).sqrt();
+            vector.iter_mut().for_each(|value| *value /= length);
+            (vector, id)
+        };
+        let (boss, lisbon) = (unit("boss"), unit("Lisbon"));
+        assert!(cosine(&boss.0, &lisbon.0) < 0.9);
+        assert!(unit("of").1 < boss.1 && boss.1 < lisbon.1, "frequent words have low ids");
+        assert!(reading.part(&(3..4)).is_none());
     }
 
     #[test]

@@ -30,7 +30,7 @@ mod windows;
 
 pub use bare::BareEmbedder;
 pub use classify::{Class, Classifier};
-pub use embed::Embedder;
+pub use embed::{Embedder, Reading};
 pub use error::Error;
 pub use models::{Models, Options, default_directory};
 pub use tag::{Tag, Tagger};

@@ -19,6 +19,7 @@ mod testing;
 mod transform;
 
 pub use cache::partition as cache_partition;
+pub use cache::verify::{Asked, Judgement, Verify};
 pub use observe::{ACCESS_LOG, Metrics};
 pub use reference::reference;
 pub use registry::registry;

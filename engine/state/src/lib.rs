@@ -19,6 +19,7 @@ mod semantic;
 mod spending;
 mod state;
 mod tokens;
+mod told;
 mod totals;
 
 pub use breakers::{Breaker, BreakerSettings, Breakers, FailureRate, Permit};
@@ -38,11 +39,12 @@ pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
 pub use permits::{Admission, Admitted, Permits, Queued};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
 pub use spending::{Spending, Sum, SumBy};
-pub use state::{CachedReply, Sizes, Space, State};
+pub use state::{CachedReply, Sizes, Space, State, question_key};
 pub use tokens::{
     Flight, IssuerKeys, KeptKeys, Proven, SignatureAlgorithm, TokenFlaw, TokenKeys, TokenRules,
     claims_unproven,
 };
+pub use told::{Given, Told};
 pub use totals::{
     Account, Crossed, Holding, Secured, Shortfall, Totals, Unit, Window, time_zone, time_zones,
 };

@@ -1,8 +1,8 @@
 //! All state of a process in one place, made once and shared by every plan.
 
 use crate::{
-    Amounts, Breakers, Dimension, ExactCache, Guesses, IssuerKeys, KeyStore, Ledger, Limiter, Permits, Query,
-    SemanticStore, Spending, StateError, Sum, SumBy, Totals,
+    Amounts, Breakers, Dimension, ExactCache, Given, Guesses, IssuerKeys, KeyStore, Ledger, Limiter, Permits,
+    Query, SemanticStore, Spending, StateError, Sum, SumBy, Told, Totals,
 };
 use bytestring::ByteString;
 use std::sync::Arc;
@@ -28,6 +28,10 @@ pub struct CachedReply {
     pub reply: Reply,
     /// The user turn that it answers, for what a semantic hit must agree in.
     pub question: ByteString,
+    /// The vectors of that turn's words, as the semantic cache spells them. Empty elsewhere.
+    pub words: Box<[u8]>,
+    /// Whose it is: what a purge of one subject names.
+    pub subject: [u8; 32],
     /// When it was stored, on the gateway's clock.
     pub stored: std::time::Duration,
 }
@@ -46,6 +50,11 @@ impl Default for Sizes {
     fn default() -> Self {
         Self { exact: 256 << 20, semantic: 256 << 20 }
     }
+}
+
+/// The key under which the exact cache keeps a semantic entry: that of the very same question in its partition.
+pub fn question_key(partition: &[u8; 32], question: &str) -> [u8; 32] {
+    *blake3::keyed_hash(partition, question.as_bytes()).as_bytes()
 }
 
 /// All state of a process. Made once; every plan holds the same one. Empty, it is small: nothing is reserved ahead.
@@ -68,6 +77,8 @@ pub struct State {
     pub issuers: IssuerKeys,
     /// Wrong credentials by address.
     pub guesses: Guesses,
+    /// What people told of the caches' answers.
+    pub told: Told,
     exact: [ExactCache<CachedReply>; 2],
     semantic: [SemanticStore<CachedReply>; 2],
 }
@@ -85,6 +96,7 @@ impl State {
             keys: KeyStore::default(),
             issuers: IssuerKeys::default(),
             guesses: Guesses::default(),
+            told: Told::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],
             semantic: [SemanticStore::new(sizes.semantic), SemanticStore::new(sizes.semantic / 4)],
         }
@@ -140,16 +152,37 @@ impl State {
         Ok(())
     }
 
+    /// The answer that a semantic cache gave to the request with this id was wrong: its entry goes, and the two questions share
+    /// no answer any more. Returns how many entries went, or `None` where no such answer is remembered. `within`: only if
+    /// it was given from this partition.
+    pub fn told_wrong(&self, id: &str, within: Option<&[u8; 32]>) -> Option<u64> {
+        let given = self.told.given(id).filter(|given| within.is_none_or(|own| *own == given.partition))?;
+        let Given { partition, stored, asked } = given;
+        if stored != asked {
+            self.told.part(&partition, &stored, &asked);
+        }
+        let key = question_key(&partition, &stored);
+        let exact = self.exact.iter().map(|cache| cache.remove(&key)).filter(|gone| *gone).count() as u64;
+        let semantic = self.semantic.iter();
+        let near: u64 =
+            semantic.map(|store| store.remove(&partition, |entry| entry.question == stored)).sum();
+        Some(exact.max(near))
+    }
+
     /// Forgets all cached replies. Returns how many there were.
     pub fn purge(&self) -> u64 {
         self.exact.iter().map(ExactCache::purge).sum::<u64>()
             + self.semantic.iter().map(SemanticStore::purge).sum::<u64>()
     }
 
-    /// Forgets the cached replies of one partition. Returns how many there were.
+    /// Forgets the cached replies of one subject. Returns how many there were.
     pub fn purge_partition(&self, partition: &[u8; 32]) -> u64 {
         self.exact.iter().map(|cache| cache.purge_partition(partition)).sum::<u64>()
-            + self.semantic.iter().map(|store| store.purge_partition(partition)).sum::<u64>()
+            + self
+                .semantic
+                .iter()
+                .map(|store| store.purge_where(|entry| entry.subject == *partition))
+                .sum::<u64>()
     }
 }
 
@@ -169,7 +202,13 @@ mod tests {
 
     fn reply() -> Arc<CachedReply> {
         let reply = Reply::new(200, &b"{}"[..]);
-        Arc::new(CachedReply { reply, question: "why?".into(), stored: Duration::ZERO })
+        Arc::new(CachedReply {
+            reply,
+            question: "why?".into(),
+            words: Box::default(),
+            subject: [1; 32],
+            stored: Duration::ZERO,
+        })
     }
 
     fn fill(state: &State, space: Space, partition: [u8; 32]) {
@@ -190,12 +229,34 @@ mod tests {
     }
 
     #[test]
+    fn an_answer_that_was_told_wrong_is_gone_and_its_questions_are_parted() {
+        let state = State::default();
+        let partition = [1; 32];
+        fill(&state, Space::Live, partition);
+        state.exact(Space::Live).store(question_key(&partition, "why?"), partition, reply(), 2, TTL);
+        let given = Given { partition, stored: "why?".into(), asked: "why not?".into() };
+        state.told.remember(&"r1".into(), given);
+        assert_eq!(state.told_wrong("r2", None), None);
+        assert_eq!(state.told_wrong("r1", Some(&[2; 32])), None);
+        assert!(!state.told.are_parted(&partition, "why?", "why not?"));
+        assert_eq!(state.told_wrong("r1", Some(&partition)), Some(1));
+        assert!(state.told.are_parted(&partition, "why?", "why not?"));
+        assert!(state.exact(Space::Live).get(&question_key(&partition, "why?"), Duration::ZERO).is_none());
+        assert!(state.semantic(Space::Live).search(&partition, &[1.0, 0.0], 1, Duration::ZERO).is_empty());
+        assert_eq!(state.told_wrong("r1", None), Some(0));
+    }
+
+    #[test]
     fn a_purge_empties_every_cache_in_both_spaces() {
         let state = State::default();
         for (space, partition) in [(Space::Live, [1; 32]), (Space::Shadow, [1; 32]), (Space::Live, [2; 32])] {
             fill(&state, space, partition);
         }
-        assert_eq!(state.purge_partition(&[1; 32]), 4);
-        assert_eq!((state.purge(), state.purge()), (2, 0));
+        assert_eq!(
+            state.purge_partition(&[1; 32]),
+            5,
+            "all entries of the semantic store are of this subject"
+        );
+        assert_eq!((state.purge(), state.purge()), (1, 0));
     }
 }

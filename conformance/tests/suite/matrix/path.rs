@@ -375,7 +375,7 @@ impl Path {
         let cache = match &parts.cache {
             Some(stage) => stage.clone(),
             None if self.meets == Meets::HitByMeaning => {
-                "- cache: semantic\n        with: { per: everyone, threshold: 0.8 }".to_owned()
+                "- cache: semantic\n        with: { per: everyone, threshold: 0.8, verify: off }".to_owned()
             }
             None => "- cache: exact\n        with: { per: everyone }".to_owned(),
         };

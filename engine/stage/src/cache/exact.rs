@@ -209,8 +209,10 @@ impl Looking<'_> {
             question: ByteString::new(),
             key: self.key,
             partition: self.partition,
+            subject: self.partition,
             lead,
             vector: None,
+            words: Box::default(),
         };
         Mind::Miss(Box::new(pending)).put(visit.slot);
     }

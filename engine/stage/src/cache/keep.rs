@@ -9,6 +9,9 @@ use weir_message::{Dialect, Event, EventKind, Operation, Reply};
 use weir_pipeline::{CacheSaid, Flow, Gateway, Notes, Slot, StreamStage, StreamVerdict, Visit};
 use weir_state::{CachedReply, LeadGuard, SemanticEntry, Space};
 
+/// The fact by which a cache in shadow tells whether its answer would have been the provider's.
+pub(crate) const ANSWERS_AGREE: &str = "answers_agree";
+
 /// What a cache keeps in mind for one request.
 pub(crate) enum Mind {
     /// It had nothing: the reply is to be stored.
@@ -27,11 +30,16 @@ pub(crate) struct Pending {
     /// The user turn that it answers.
     pub(crate) question: ByteString,
     pub(crate) key: [u8; 32],
+    /// What must be the same of a request for its question to be compared with this one.
     pub(crate) partition: [u8; 32],
+    /// Whose it is.
+    pub(crate) subject: [u8; 32],
     /// The turn to find out, while others wait.
     pub(crate) lead: Option<LeadGuard<CachedReply>>,
     /// Where it lies among questions, for a semantic cache.
     pub(crate) vector: Option<Arc<[f32]>>,
+    /// The vectors of its words, for the same.
+    pub(crate) words: Box<[u8]>,
 }
 
 impl Mind {
@@ -83,37 +91,48 @@ impl Pending {
             }
         };
         let now = self.gateway.clock.now();
-        let weight = weight(&reply, &self.question);
+        let weight = weight(&reply, &self.question) + self.words.len();
         let (state, ttl) = (&self.gateway.state, self.rules.ttl);
-        let entry = Arc::new(CachedReply { reply, question: self.question, stored: now });
+        let entry = Arc::new(CachedReply {
+            reply,
+            question: self.question,
+            words: self.words,
+            subject: self.subject,
+            stored: now,
+        });
         if let Some(vector) = &self.vector {
             let stored = SemanticEntry { payload: Arc::clone(&entry), weight, ttl };
             state.semantic(self.space).insert(self.partition, vector, stored, now);
         }
         match self.lead {
-            Some(lead) => lead.store(self.partition, entry, weight, ttl, now),
-            None => state.exact(self.space).store(
-                self.key,
-                self.partition,
-                entry,
-                weight,
-                now.saturating_add(ttl),
-            ),
+            Some(lead) => lead.store(self.subject, entry, weight, ttl, now),
+            None => {
+                state.exact(self.space).store(self.key, self.subject, entry, weight, now.saturating_add(ttl))
+            }
         }
         notes.fact("stored", true);
     }
 }
 
-/// How close a cached answer is to the live one.
+/// From so much on, two answers are held for one: the share of their words, and the cosine of their embeddings.
+const ALIKE_WORDS: f64 = 0.8;
+const ALIKE_MEANING: f64 = 0.8;
+
+/// How close a cached answer is to the live one, and whether they are held for one.
 async fn compare(cached: &Reply, live: &Reply, embedder: Option<&Embedder>, notes: &mut Notes) {
     let (cached, live) = (cached.text(), live.text());
+    let words = likeness(&cached, &live);
     notes.fact("answers_equal", cached == live);
-    notes.fact("answers_alike_in_words", round(likeness(&cached, &live)));
-    let Some(embedder) = embedder else { return };
-    if let (Ok(cached), Ok(live)) = (embedder.embed(&cached).await, embedder.embed(&live).await) {
+    notes.fact("answers_alike_in_words", round(words));
+    let mut agree = words >= ALIKE_WORDS;
+    if let Some(embedder) = embedder
+        && let (Ok(cached), Ok(live)) = (embedder.embed(&cached).await, embedder.embed(&live).await)
+    {
         let cosine: f32 = cached.iter().zip(live.iter()).map(|(a, b)| a * b).sum();
         notes.fact("answers_alike_in_meaning", round(f64::from(cosine)));
+        agree |= f64::from(cosine) >= ALIKE_MEANING;
     }
+    notes.fact(ANSWERS_AGREE, agree);
 }
 
 /// To four digits, for people.

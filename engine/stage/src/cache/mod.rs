@@ -1,12 +1,14 @@
 //! Caches: may answer in place of a provider.
 
-mod agree;
 mod control;
 mod entry;
 pub(crate) mod exact;
 mod keep;
 mod key;
 pub(crate) mod semantic;
-mod words;
+mod timely;
+mod turn;
+pub(crate) mod verify;
 
+pub(crate) use keep::ANSWERS_AGREE;
 pub use key::partition;

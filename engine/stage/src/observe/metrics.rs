@@ -6,6 +6,7 @@
 
 use super::Metrics;
 use super::series::StageCounts;
+use crate::cache::ANSWERS_AGREE;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::atomic::Ordering::Relaxed;
@@ -99,6 +100,11 @@ impl Counting {
             if stage.decision > Decision::Skipped {
                 counts.decided(stage.decision);
                 counts.took.record(stage.took);
+            }
+            let agree = stage.facts.iter().find(|(name, _)| *name == ANSWERS_AGREE);
+            if let Some(agree) = agree.and_then(|(_, agree)| agree.as_bool()) {
+                let labels = [&*trace.pipeline, &*stage.name, if agree { "same" } else { "other" }];
+                self.metrics.0.shadows.with(labels, &[1], |count| count.fetch_add(1, Relaxed));
             }
         }
     }

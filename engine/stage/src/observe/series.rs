@@ -38,6 +38,8 @@ pub(super) struct Counts {
     pub(super) attempts: Family<Tries, 3>,
     /// pipeline, what the cache said
     pub(super) caches: Family<AtomicU64, 2>,
+    /// pipeline, stage, how the answer of a cache in shadow compares with the provider's
+    pub(super) shadows: Family<AtomicU64, 3>,
     /// pipeline, stage, verb, mode
     pub(super) stages: Family<StageCounts, 4>,
     /// pipeline or frame with its stage, limit, threshold
@@ -134,7 +136,7 @@ impl fmt::Debug for Metrics {
 
 impl Collector for Metrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let Counts { requests, times, spent, errors, attempts, caches, stages, warnings } = &*self.0;
+        let Counts { requests, times, spent, errors, attempts, caches, shadows, stages, warnings } = &*self.0;
         const REQUEST: [&str; 6] = [
             "pipeline",
             "gen_ai_operation_name",
@@ -226,6 +228,16 @@ impl Collector for Metrics {
                 number(out, &named(&["pipeline", "result"], labels), count.load(Relaxed))
             })
         })?;
+        counter(
+            family,
+            "weir_cache_shadow_hits",
+            "Hits that a cache in shadow would have given, by what the provider said: the same, or something other.",
+            |out| {
+                shadows.each(|labels, count| {
+                    number(out, &named(&["pipeline", "stage", "answer"], labels), count.load(Relaxed))
+                })
+            },
+        )?;
         const STAGE: [&str; 4] = ["pipeline", "stage", "verb", "mode"];
         counter(
             family,

@@ -115,6 +115,11 @@ impl<E: Send + Sync + 'static> ExactCache<E> {
         self.0.stored.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Forgets the entry of this key. Returns whether there was one.
+    pub fn remove(&self, key: &[u8; 32]) -> bool {
+        self.0.entries.remove(key).is_some()
+    }
+
     /// Forgets all. Returns how many entries there were.
     pub fn purge(&self) -> u64 {
         self.remove_where(|_| true)

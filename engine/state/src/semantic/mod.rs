@@ -162,6 +162,12 @@ impl<E: Send + Sync + 'static> SemanticStore<E> {
         items.len() as u64
     }
 
+    /// Forgets the entries that are meant. Returns how many there were. Reads the whole store.
+    pub fn purge_where(&self, meant: impl Fn(&E) -> bool) -> u64 {
+        let partitions: Vec<[u8; 32]> = self.partitions.pin().keys().copied().collect();
+        partitions.iter().map(|partition| self.remove(partition, &meant)).sum()
+    }
+
     /// Forgets the entries of one partition. Returns how many there were.
     pub fn purge_partition(&self, partition: &[u8; 32]) -> u64 {
         let Some(room) = self.room(partition) else { return 0 };
@@ -169,6 +175,20 @@ impl<E: Send + Sync + 'static> SemanticStore<E> {
         self.forget_room(partition, &room);
         let mut books = self.books();
         items.iter().filter(|item| books.strike(item)).count() as u64
+    }
+
+    /// Forgets the entries of one partition that are meant. Returns how many there were. Reads the whole partition.
+    pub fn remove(&self, partition: &[u8; 32], meant: impl Fn(&E) -> bool) -> u64 {
+        let Some(room) = self.room(partition) else { return 0 };
+        let items = read(&room).all(|item| meant(&item.payload));
+        items
+            .iter()
+            .filter(|item| {
+                let was_there = self.books().strike(item);
+                self.take_out(item);
+                was_there
+            })
+            .count() as u64
     }
 
     /// What it holds.

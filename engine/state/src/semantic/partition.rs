@@ -98,6 +98,11 @@ impl<E> Partition<E> {
         best.found
     }
 
+    /// The items that are meant.
+    pub(super) fn all(&self, meant: impl Fn(&Item<E>) -> bool) -> Vec<Arc<Item<E>>> {
+        self.lists.iter().flat_map(|list| &list.items).filter(|item| meant(item)).map(Arc::clone).collect()
+    }
+
     pub(super) fn insert(&mut self, item: &Arc<Item<E>>, code: &Code) {
         if !self.takes(code) {
             return;

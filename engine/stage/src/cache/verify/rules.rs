@@ -7,45 +7,40 @@ use super::words::{ASKS, DATES, DIRECTIONS, NEGATIONS, NUMBER_WORDS, OPPOSITES, 
 use ahash::AHashSet;
 use std::borrow::Cow;
 
-/// In what two questions differ that the meaning of their words does not show; `None` if in nothing found.
-pub(crate) fn disagreement(one: &str, other: &str) -> Option<&'static str> {
-    if one == other {
-        return None;
+/// What two questions can differ in that the meaning of their words hardly shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mark {
+    Code,
+    Quotes,
+    Numbers,
+    Dates,
+    Negation,
+    Names,
+    Opposites,
+    Direction,
+    Asked,
+}
+
+impl Mark {
+    /// Whether two questions differ in this.
+    pub(super) fn differs(self, one: &Marks, other: &Marks) -> bool {
+        match self {
+            Self::Code => one.code != other.code,
+            Self::Quotes => one.quotes != other.quotes,
+            Self::Numbers => one.numbers != other.numbers,
+            Self::Dates => one.dates != other.dates,
+            Self::Negation => one.negations != other.negations,
+            Self::Names => !names_agree(one, other) || !names_agree(other, one) || !same_order(one, other),
+            Self::Opposites => opposed(one, other),
+            Self::Direction => turned(one, other) || turned(other, one),
+            Self::Asked => !one.asks.is_empty() && !other.asks.is_empty() && one.asks != other.asks,
+        }
     }
-    let (one, other) = (Features::of(one), Features::of(other));
-    if one.code != other.code {
-        return Some("code or identifiers");
-    }
-    if one.quotes != other.quotes {
-        return Some("quoted text");
-    }
-    if one.numbers != other.numbers {
-        return Some("numbers");
-    }
-    if one.dates != other.dates {
-        return Some("dates");
-    }
-    if one.negations != other.negations {
-        return Some("negation");
-    }
-    if !names_agree(&one, &other) || !names_agree(&other, &one) || !same_order(&one, &other) {
-        return Some("names");
-    }
-    if opposed(&one, &other) {
-        return Some("opposites");
-    }
-    if turned(&one, &other) || turned(&other, &one) {
-        return Some("direction");
-    }
-    if !one.asks.is_empty() && !other.asks.is_empty() && one.asks != other.asks {
-        return Some("what is asked");
-    }
-    None
 }
 
 /// What is read off one question.
 #[derive(Default)]
-struct Features {
+pub(crate) struct Marks {
     /// Code between backticks, URLs, paths, identifiers: as spelt, in order.
     code: Vec<String>,
     /// What stands between quotation marks, in order.
@@ -64,8 +59,8 @@ struct Features {
     asks: Vec<String>,
 }
 
-impl Features {
-    fn of(text: &str) -> Self {
+impl Marks {
+    pub(super) fn of(text: &str) -> Self {
         let mut features = Self::default();
         let prose = features.take_code(text);
         let prose = features.take_quotes(&prose);
@@ -262,32 +257,31 @@ fn is_name(token: &str, starts_sentence: bool) -> bool {
 }
 
 /// Whether each name of one is a word of the other.
-fn names_agree(one: &Features, other: &Features) -> bool {
+fn names_agree(one: &Marks, other: &Marks) -> bool {
     one.names.iter().all(|name| other.known.contains(name))
 }
 
 /// Whether the words that are names in one of them come in the same order in both.
-fn same_order(one: &Features, other: &Features) -> bool {
+fn same_order(one: &Marks, other: &Marks) -> bool {
     let names: AHashSet<&String> = one.names.iter().chain(&other.names).collect();
-    let in_order = |features: &Features| -> Vec<String> {
+    let in_order = |features: &Marks| -> Vec<String> {
         features.words.iter().filter(|word| names.contains(word)).cloned().collect()
     };
     in_order(one) == in_order(other)
 }
 
 /// Whether one has a word and the other, in its place, the opposite.
-fn opposed(one: &Features, other: &Features) -> bool {
-    let only = |here: &Features, there: &Features, word: &str| {
-        here.known.contains(word) && !there.known.contains(word)
-    };
+fn opposed(one: &Marks, other: &Marks) -> bool {
+    let only =
+        |here: &Marks, there: &Marks, word: &str| here.known.contains(word) && !there.known.contains(word);
     OPPOSITES.iter().any(|(a, b)| {
         (only(one, other, a) && only(other, one, b)) || (only(one, other, b) && only(other, one, a))
     })
 }
 
 /// Whether a word that follows a direction in one (`from x`) follows another in the other (`to x`).
-fn turned(one: &Features, other: &Features) -> bool {
-    let pairs = |features: &Features| -> Vec<(String, String)> {
+fn turned(one: &Marks, other: &Marks) -> bool {
+    let pairs = |features: &Marks| -> Vec<(String, String)> {
         let words = &features.words;
         words
             .iter()
@@ -310,6 +304,23 @@ fn turned(one: &Features, other: &Features) -> bool {
 mod tests {
     use super::*;
 
+    /// The first that two questions differ in.
+    fn differ(one: &str, other: &str) -> Option<&'static str> {
+        let (one, other) = (Marks::of(one), Marks::of(other));
+        let marks = [
+            (Mark::Code, "code or identifiers"),
+            (Mark::Quotes, "quoted text"),
+            (Mark::Numbers, "numbers"),
+            (Mark::Dates, "dates"),
+            (Mark::Negation, "negation"),
+            (Mark::Names, "names"),
+            (Mark::Opposites, "opposites"),
+            (Mark::Direction, "direction"),
+            (Mark::Asked, "what is asked"),
+        ];
+        marks.into_iter().find(|(mark, _)| mark.differs(&one, &other)).map(|(_, name)| name)
+    }
+
     #[test]
     fn questions_with_one_answer_agree() {
         for (one, other) in [
@@ -330,8 +341,8 @@ mod tests {
             ("flights from Paris to Rome", "Flights from Paris to Rome please"),
             ("Mail <EMAIL_1> now", "mail <EMAIL_1> now"),
         ] {
-            assert_eq!(disagreement(one, other), None, "{one} / {other}");
-            assert_eq!(disagreement(other, one), None, "{other} / {one}");
+            assert_eq!(differ(one, other), None, "{one} / {other}");
+            assert_eq!(differ(other, one), None, "{other} / {one}");
         }
     }
 
@@ -370,15 +381,15 @@ mod tests {
             ("drive from berlin to munich", "drive from munich to berlin", "direction"),
             ("When was the bridge built?", "Where was the bridge built?", "what is asked"),
         ] {
-            assert_eq!(disagreement(one, other), Some(what), "{one} / {other}");
-            assert_eq!(disagreement(other, one), Some(what), "{other} / {one}");
+            assert_eq!(differ(one, other), Some(what), "{one} / {other}");
+            assert_eq!(differ(other, one), Some(what), "{other} / {one}");
         }
     }
 
     proptest::proptest! {
         #[test]
         fn never_panics_and_a_text_agrees_with_itself_in_other_blanks(text in "[ a-zA-Z0-9'\"`“”.,<>_$€%/@-]{0,60}") {
-            proptest::prop_assert_eq!(disagreement(&text, &format!(" {text}")), None);
+            proptest::prop_assert_eq!(differ(&text, &format!(" {text}")), None);
         }
     }
 }
