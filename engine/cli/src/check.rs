@@ -52,3 +52,6 @@ pub(crate) fn run(args: &Args) -> ExitCode {
 fn pretty(value: &serde_json::Value) -> String {
     format!("{value:#}")
 }
+
+#[cfg(test)]
+mod tests;

@@ -20,17 +20,6 @@ pub(crate) const LIBRARY: &[(&str, &str)] = &[
     ("house-style", include_str!("../../../policies/house-style/house-style.yaml")),
 ];
 
-/// Findings that hang on nothing but an expression's or a script's own text.
-const OF_TEXTS: &[Code] = &[
-    Code::BadCel,
-    Code::BadRhai,
-    Code::UnknownReference,
-    Code::TooEarly,
-    Code::TypeMismatch,
-    Code::TooCostly,
-    Code::BadRegex,
-];
-
 /// The names of the catalogue's rows, as the loader wants them.
 struct Rows;
 
@@ -91,17 +80,9 @@ impl Shop {
         let environment = Environment { builtins: &*self.registry, catalogue: &Rows, library: LIBRARY };
         let loaded = weir_policy::load(snapshot, &environment);
         let mut diagnostics = loaded.diagnostics;
-        let plan = loaded
-            .set
-            .as_ref()
-            .and_then(|set| weir_pipeline::compile(set, &workshop, secrets, &mut diagnostics));
-        if let Some(partial) = &loaded.partial {
-            // Expressions and scripts of a set with errors are looked at all the same, so that one run says everything. What
-            // else is found there may only follow from the errors.
-            let mut more = Diagnostics::new();
-            drop(weir_pipeline::compile(partial, &workshop, secrets, &mut more));
-            diagnostics.extend(more.into_iter().filter(|found| OF_TEXTS.contains(&found.code)));
-        }
+        // What is right of a set with errors is compiled all the same, so that one run says everything.
+        let known = loaded.set.as_ref().or(loaded.partial.as_ref());
+        let plan = known.and_then(|set| weir_pipeline::compile(set, &workshop, secrets, &mut diagnostics));
         diagnostics.sort();
         Compiled { plan, set: loaded.set, sources: loaded.sources, diagnostics }
     }

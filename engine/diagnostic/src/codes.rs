@@ -114,6 +114,8 @@ codes! {
     NeedsUpgrade = "needs-upgrade", Error, "the change needs a graceful upgrade";
     /// The condition is constant, or an earlier one always matches, so this can never take effect.
     NeverHappens = "never-happens", Warning, "this can never take effect";
+    /// A client may leave any header out. Reading one that is not there is a fault and not null: a guard that cannot decide refuses with 503 `stage-unavailable`, and not with its own denial. Ask first: `"x-team" in request.headers && request.headers["x-team"] == "blue"`. It may be asked in the same expression, in a `when` above it, or by a guard before it.
+    MayBeAbsent = "may-be-absent", Warning, "a header is read that a client may leave out";
     /// A pipeline takes chats behind guards, and another, which takes whatever is left over, gets the same conversations asked in another way (as responses, to be counted) without these guards. Name all of them in the first one's `when`, or the operations that the other one is for in its own.
     BesideGuards = "beside-guards", Warning, "conversations pass beside the guards of chats";
     /// A stage in shadow mode decides nothing, and no `observe` stage sees what it would have done.

@@ -139,7 +139,11 @@ impl Diagnostics {
 
     /// Sorts them by file and place, and drops exact repeats.
     pub fn sort(&mut self) {
-        self.list.sort_by_key(|d| (d.span.map_or((u32::MAX, 0), |s| (s.source.0, s.start)), d.code as u32));
+        let place = |d: &Diagnostic| d.span.map_or((u32::MAX, 0), |s| (s.source.0, s.start));
+        // By what they say last, so that repeats stand side by side.
+        self.list.sort_by(|a, b| {
+            (place(a), a.code as u32, &a.message).cmp(&(place(b), b.code as u32, &b.message))
+        });
         self.list.dedup();
     }
 }

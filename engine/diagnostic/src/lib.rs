@@ -15,6 +15,6 @@ pub mod units;
 pub use codes::Code;
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use embedded::Embedded;
-pub use near::nearest;
+pub use near::{nearest, slip_of};
 pub use render::{render, render_one, summary, to_json, to_sarif};
 pub use span::{Source, SourceId, Sources, Span};

@@ -92,11 +92,11 @@ fn stage(decl: &StageDecl) -> [u8; 32] {
     prints.add(&decl.with.to_json().to_string());
     for when in &decl.when {
         prints.add(&when.expr.text);
-        prints.add(&serde_json::Value::Object((*when.params).clone()).to_string());
+        prints.add(&serde_json::Value::Object(when.params.values.clone()).to_string());
     }
     prints.add(&decl.sample.to_string());
     prints.add(if decl.on_error == weir_policy::OnError::Skip { "skip" } else { "" });
-    prints.add(&serde_json::Value::Object((*decl.params).clone()).to_string());
+    prints.add(&serde_json::Value::Object(decl.params.values.clone()).to_string());
     for inner in decl.attempt.iter().filter(|inner| inner.mode == Mode::Enforce) {
         prints.0.update(&stage(inner));
     }

@@ -52,7 +52,7 @@ pub use place::Place;
 pub use plan::{OnError, Plan};
 pub use provider::{Access, AuthScheme, Endpoint, Http2, Provider, SigV4};
 pub use refuse::refuse;
-pub use registry::{Registry, Workbench};
+pub use registry::{HeaderReads, Registry, Workbench};
 pub use response::{Response, ResponseBody};
 pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Reaches, Retry, Route, Target, Weighted};
 pub use stage::{

@@ -43,7 +43,7 @@ pub struct Plan {
 /// The ordered stages that a matching request passes through.
 pub(crate) struct Pipeline {
     pub name: Arc<str>,
-    pub when: Option<Expression>,
+    pub when: Option<Arc<Expression>>,
     pub steps: Vec<Step>,
     /// What all its stages read together, shadowed ones included.
     pub needs: Needs,

@@ -1,13 +1,15 @@
 //! What can be reached: open relays, guards that cannot see, caches in the wrong place, conditions that never hold.
 
+mod idle;
+
 use crate::Streaming;
-use crate::compile::SERVED;
-use crate::plan::Step;
+use crate::compile::slot::{Asked, Slot};
+use crate::compile::{SERVED, mentions_caller};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 use weir_message::{Mode, Operation, Verb};
-use weir_policy::{PipelineDecl, StageDecl};
-use weir_script::{CelValue, Expression};
+use weir_policy::PipelineDecl;
+use weir_script::Expression;
 
 /// Which requests earlier pipelines leave over.
 #[derive(Default)]
@@ -16,16 +18,36 @@ pub(crate) struct Taken {
     by: Vec<(Operation, String, Span)>,
 }
 
+/// A pipeline with its stages, those of frames (the first `framed`) included, as far as they are right.
+pub(crate) struct Place<'p> {
+    pub(crate) decl: &'p PipelineDecl,
+    pub(crate) when: &'p Asked<Arc<Expression>>,
+    pub(crate) slots: &'p [Slot<'p>],
+    pub(crate) framed: usize,
+    /// Whether stages are missing that could not be read.
+    pub(crate) misses_stages: bool,
+}
+
+impl<'p> Place<'p> {
+    /// All stages, those of attempts last.
+    fn all(&self) -> impl Iterator<Item = &'p Slot<'p>> + Clone {
+        self.slots.iter().chain(self.slots.iter().flat_map(|slot| &slot.attempt))
+    }
+
+    /// Whether the pipeline may take requests of an operation, as far as its condition is known.
+    fn may_take(&self, operation: Operation) -> bool {
+        self.when.as_ref().is_none_or(|when| when.may_hold_for(operation))
+    }
+}
+
 impl Taken {
     /// Checks the next pipeline's condition: whether it can hold, and for requests that none before it takes.
-    pub(crate) fn check(
-        &mut self,
-        pipeline: &PipelineDecl,
-        when: Option<&Expression>,
-        found: &mut Diagnostics,
-    ) {
-        let may_hold = |operation: &Operation| when.is_none_or(|when| when.may_hold_for(*operation));
-        let may: Vec<Operation> = SERVED.iter().copied().filter(may_hold).collect();
+    pub(crate) fn check(&mut self, place: &Place<'_>, found: &mut Diagnostics) {
+        if !place.when.is_known() {
+            return;
+        }
+        let (pipeline, when) = (place.decl, place.when.as_ref());
+        let may: Vec<Operation> = SERVED.iter().copied().filter(|o| place.may_take(*o)).collect();
         let taker = |operation: &Operation| self.by.iter().find(|(taken, ..)| taken == operation);
         if let (true, Some(when)) = (may.is_empty(), when) {
             never(when, "this holds for no operation that is served", found);
@@ -41,11 +63,9 @@ impl Taken {
                     .help("move it up, or give the other one a narrower `when`"),
             );
         }
-        let takes_all = |when: &Expression| matches!(when.constant(), Some(CelValue::Bool(true)));
-        if when.is_none_or(takes_all) {
-            for operation in may {
-                self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
-            }
+        let takes_all = |operation: &Operation| when.is_none_or(|when| when.holds_for(*operation));
+        for operation in may.into_iter().filter(takes_all) {
+            self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
         }
     }
 }
@@ -70,19 +90,19 @@ pub(crate) struct Beside {
 }
 
 impl Beside {
-    /// Checks the next pipeline; `own` are its stages without those of frames.
-    pub(crate) fn check(
-        &mut self,
-        pipeline: &PipelineDecl,
-        when: Option<&Expression>,
-        own: &[Step],
-        found: &mut Diagnostics,
-    ) {
-        let may_take = |operation: &Operation| when.is_none_or(|when| when.may_hold_for(*operation));
-        let guards: Vec<Arc<str>> = own
+    /// Checks the next pipeline, without the stages of frames.
+    pub(crate) fn check(&mut self, at: &Place<'_>, found: &mut Diagnostics) {
+        if !at.when.is_known() || at.misses_stages {
+            return;
+        }
+        let pipeline = at.decl;
+        let may_take = |operation: &Operation| at.may_take(*operation);
+        let guards: Vec<Arc<str>> = at
+            .slots
             .iter()
-            .filter(|step| step.verb == Verb::Guard && step.mode == Mode::Enforce)
-            .map(|step| Arc::clone(&step.name))
+            .skip(at.framed)
+            .filter(|slot| slot.decl.verb == Verb::Guard && slot.decl.mode == Mode::Enforce)
+            .map(|slot| Arc::clone(&slot.decl.name))
             .collect();
         if !SERVED.iter().all(may_take) {
             self.named.extend(CONVERSATIONS.iter().filter(|operation| may_take(operation)));
@@ -130,14 +150,23 @@ impl Beside {
 }
 
 /// Checks the stages that expressions of a pipeline name in `limits.stage("…")`.
-pub(crate) fn limits(names: &[(String, Span)], steps: &[Step], found: &mut Diagnostics) {
-    let all = || steps.iter().chain(steps.iter().flat_map(|step| &step.attempt));
-    let limiting = || all().filter(|step| step.declares.limits).map(|step| &*step.name);
+pub(crate) fn limits(names: &[(String, Span)], at: &Place<'_>, found: &mut Diagnostics) {
+    // One that is wrong may limit once it is mended.
+    let limits = |slot: &&Slot<'_>| slot.declares.as_ref().is_none_or(|declares| declares.limits);
+    let limiting = || at.all().filter(limits).map(|slot| &*slot.decl.name);
     for (name, place) in names {
-        if limiting().any(|one| one == name) {
+        let is_there = at.all().any(|slot| *slot.decl.name == **name);
+        if at.all().any(|slot| *slot.decl.name == **name && slot.decl.mode == Mode::Off && limits(&slot)) {
+            let message = format!("the stage `{name}` is off and limits nothing");
+            found.push(
+                Diagnostic::new(Code::NeverHappens, message).at(*place).help("take one of the two out"),
+            );
             continue;
         }
-        let message = match all().any(|step| *step.name == **name) {
+        if limiting().any(|one| one == name) || (at.misses_stages && !is_there) {
+            continue;
+        }
+        let message = match is_there {
             true => format!("the stage `{name}` limits nothing"),
             false => format!("no stage of this pipeline is called `{name}`"),
         };
@@ -162,59 +191,97 @@ fn never(when: &Expression, message: &str, found: &mut Diagnostics) {
     found.push(Diagnostic::new(Code::NeverHappens, message).at(when.text().span).help(help));
 }
 
-/// Checks one pipeline, the stages of frames (the first `framed`) included. `steps` and `decls` go together.
-pub(crate) fn check(
-    pipeline: &PipelineDecl,
-    when: Option<&Expression>,
-    decls: &[&StageDecl],
-    steps: &[Step],
-    framed: usize,
-    found: &mut Diagnostics,
-) {
-    open_relay(pipeline, when, steps, found);
-    let tried = decls.iter().zip(steps).flat_map(|(decl, step)| decl.attempt.iter().zip(&step.attempt));
-    let all = decls.iter().copied().zip(steps).chain(tried);
-    for (decl, step) in all.clone() {
-        blind_guard(when, decl, step, found);
-        stream(decl, step, found);
-        together(decl, step, found);
+/// Checks one pipeline. What hangs on a field that is wrong is not said: it may be right once that is mended.
+pub(crate) fn check(at: &Place<'_>, found: &mut Diagnostics) {
+    open_relay(at, found);
+    for slot in at.all() {
+        blind_guard(at, slot, found);
+        stream(slot, found);
+        together(slot, found);
     }
-    for (_, step) in all.skip(framed) {
-        conditions(when, step, found);
+    let own = at.slots.get(at.framed..).unwrap_or_default();
+    for slot in own.iter().chain(own.iter().flat_map(|slot| &slot.attempt)) {
+        conditions(at, slot, found);
     }
-    caches(decls, steps, found);
-    shadows(decls, steps, found);
-    order(decls, steps, found);
+    headers(at, found);
+    caches(at.slots, found);
+    shadows(at, found);
+    order(at.slots, found);
+    idle::check(at, found);
+}
+
+/// Headers that are read and that a client may leave out: neither the expression, nor a condition above it, nor a guard before
+/// it asks whether they are there.
+fn headers(at: &Place<'_>, found: &mut Diagnostics) {
+    let mut known: Vec<String> = Vec::new();
+    let mut told = Vec::new();
+    let mut read = |known: &[String], unasked: &[(String, Span)]| {
+        let is_known = |name: &str| known.iter().any(|one| one.eq_ignore_ascii_case(name));
+        told.extend(unasked.iter().filter(|(name, _)| !is_known(name)).cloned());
+    };
+    if let Some(when) = at.when.as_ref() {
+        read(&known, when.unasked_headers());
+        known.extend(when.asked_headers());
+    }
+    for slot in at.all() {
+        let Some(whens) = slot.whens.as_ref().filter(|_| at.when.is_known()) else { continue };
+        let mut here = known.clone();
+        for when in whens {
+            read(&here, when.expression.unasked_headers());
+            here.extend(when.expression.asked_headers());
+        }
+        read(&here, &slot.headers.unasked);
+        if is_unconditional(slot) {
+            known.extend_from_slice(&slot.headers.asked);
+        }
+    }
+    for (name, place) in told {
+        let message = format!("the header `{name}` is read without asking whether it is there");
+        found.push(
+            Diagnostic::new(Code::MayBeAbsent, message)
+                .at(place)
+                .cause("of a request without it this is a fault, which a guard answers with 503 and not with its denial")
+                .help(format!(
+                    "write `\"{name}\" in request.headers && …`; where a text is needed, \
+                     `(\"{name}\" in request.headers ? request.headers[\"{name}\"] : \"\")`"
+                )),
+        );
+    }
 }
 
 /// A stage of a pipeline whose conditions cannot hold together with the pipeline's. Frames' stages may fit other pipelines.
-fn conditions(when: Option<&Expression>, step: &Step, found: &mut Diagnostics) {
-    let holds = |operation: Operation, when: Option<&Expression>| {
-        when.is_none_or(|when| when.may_hold_for(operation))
-    };
-    let reached = SERVED.iter().copied().filter(|operation| holds(*operation, when));
-    let fits = |operation: Operation| step.whens.iter().all(|when| when.expression.may_hold_for(operation));
-    if let Some(last) = step.whens.last()
+fn conditions(at: &Place<'_>, slot: &Slot<'_>, found: &mut Diagnostics) {
+    let Some(whens) = slot.whens.as_ref().filter(|_| at.when.is_known()) else { return };
+    let reached = SERVED.iter().copied().filter(|operation| at.may_take(*operation));
+    let fits = |operation: Operation| whens.iter().all(|when| when.expression.may_hold_for(operation));
+    if let Some(last) = whens.last()
         && reached.clone().next().is_some()
         && !reached.clone().any(fits)
     {
-        let message = format!("the stage `{}` takes part in no request of this pipeline", step.name);
+        let message = format!("the stage `{}` takes part in no request of this pipeline", slot.decl.name);
         never(&last.expression, &message, found);
     }
 }
 
-/// Whether a step always decides: nothing but its own verdict lets a request by.
-fn is_unconditional(step: &Step) -> bool {
-    step.mode == Mode::Enforce
-        && step.whens.is_empty()
-        && step.sample.is_none()
-        && step.on_error == crate::OnError::Refuse
+/// Whether nothing but a stage's own verdict lets a request by.
+fn is_unconditional(slot: &Slot<'_>) -> bool {
+    let decl = slot.decl;
+    decl.mode == Mode::Enforce
+        && !slot.is_conditional
+        && decl.sample >= 1.0
+        && decl.on_error != weir_policy::OnError::Skip
 }
 
-fn open_relay(pipeline: &PipelineDecl, when: Option<&Expression>, steps: &[Step], found: &mut Diagnostics) {
-    let guarded = when.is_some_and(|when| !when.may_hold_without_caller())
-        || steps.iter().any(|step| step.declares.requires_caller && is_unconditional(step));
-    if !guarded && !pipeline.anonymous {
+fn open_relay(at: &Place<'_>, found: &mut Diagnostics) {
+    let pipeline = at.decl;
+    let guarded = at.when.as_ref().is_some_and(|when| !when.may_hold_without_caller())
+        || at.slots.iter().any(|slot| slot.may_require_caller && is_unconditional(slot));
+    let when_may_ask = match &pipeline.when {
+        Some(when) if at.when.is_written() => !at.when.is_known() && mentions_caller(&when.text),
+        _ => !at.when.is_known(),
+    };
+    let may_be = at.misses_stages || when_may_ask || pipeline.lost.has("anonymous");
+    if !guarded && !may_be && !pipeline.anonymous {
         let message = format!("anyone can reach a provider through the pipeline `{}`", *pipeline.name);
         found.push(
             Diagnostic::new(Code::OpenRelay, message)
@@ -225,34 +292,35 @@ fn open_relay(pipeline: &PipelineDecl, when: Option<&Expression>, steps: &[Step]
     }
 }
 
-fn blind_guard(when: Option<&Expression>, decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
-    if step.verb != Verb::Guard || step.mode != Mode::Enforce {
+fn blind_guard(at: &Place<'_>, slot: &Slot<'_>, found: &mut Diagnostics) {
+    let (Some(declares), decl) = (&slot.declares, slot.decl) else { return };
+    if decl.verb != Verb::Guard || decl.mode != Mode::Enforce || decl.lost.has("mode") {
         return;
     }
-    if step.declares.streaming == Streaming::Events && !step.declares.reads_reply {
-        let message = format!("the guard `{}` reads streams and would let whole replies pass", step.name);
+    if declares.streaming == Streaming::Events && !declares.reads_reply {
+        let message = format!("the guard `{}` reads streams and would let whole replies pass", decl.name);
         found.push(
             Diagnostic::new(Code::BlindGuard, message)
                 .at(decl.span)
                 .cause("clients that do not stream, and answers from a cache, get whole replies"),
         );
     }
-    let Some(reads) = step.declares.reads_operations else { return };
-    if decl.unread_pass {
+    let (Some(reads), Some(whens)) = (declares.reads_operations, &slot.whens) else { return };
+    if decl.unread_pass || decl.lost.has("unread") || !at.when.is_known() {
         return;
     }
     let blind: Vec<&str> = SERVED
         .iter()
         .filter(|operation| !reads.contains(operation))
-        .filter(|operation| when.is_none_or(|when| when.may_hold_for(**operation)))
-        .filter(|operation| step.whens.iter().all(|when| when.expression.may_hold_for(**operation)))
+        .filter(|operation| at.may_take(**operation))
+        .filter(|operation| whens.iter().all(|when| when.expression.may_hold_for(**operation)))
         .map(|operation| operation.name())
         .collect();
     if let Some((last, others)) = blind.split_last() {
         let and = if others.is_empty() { "" } else { " and " };
         let message = format!(
             "the guard `{}` cannot read {}{and}{last} requests, which can pass it",
-            step.name,
+            decl.name,
             others.join(", ")
         );
         found.push(Diagnostic::new(Code::BlindGuard, message).at(decl.span).help(
@@ -261,33 +329,34 @@ fn blind_guard(when: Option<&Expression>, decl: &StageDecl, step: &Step, found: 
     }
 }
 
-fn caches(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    for (n, cache) in
-        steps.iter().enumerate().filter(|(_, step)| step.verb == Verb::Cache && step.mode != Mode::Off)
-    {
-        for (decl, step) in decls.iter().zip(steps).skip(n + 1) {
-            if step.verb != Verb::Guard || step.mode != Mode::Enforce {
+fn caches(slots: &[Slot<'_>], found: &mut Diagnostics) {
+    let is_cache = |slot: &Slot<'_>| {
+        slot.decl.verb == Verb::Cache && slot.decl.mode != Mode::Off && !slot.decl.lost.has("mode")
+    };
+    for (n, cache) in slots.iter().enumerate().filter(|(_, slot)| is_cache(slot)) {
+        for slot in slots.iter().skip(n + 1) {
+            let (Some(declares), decl) = (&slot.declares, slot.decl) else { continue };
+            if decl.verb != Verb::Guard || decl.mode != Mode::Enforce || decl.lost.has("mode") {
                 continue;
             }
-            let Some(cache_decl) = decls.get(n) else { continue };
-            if step.declares.edits_request {
+            if declares.edits_request {
                 let message = format!(
                     "the cache `{}` stores text before the guard `{}` cleans it",
-                    cache.name, step.name
+                    cache.decl.name, decl.name
                 );
                 found.push(
                     Diagnostic::new(Code::CacheBeforePii, message)
-                        .at(cache_decl.span)
+                        .at(cache.decl.span)
                         .also(decl.span, "this guard edits what the cache has stored")
                         .help("move the cache below the guard"),
                 );
-            } else if step.declares.judges_request && !decl.on_hit_skip {
+            } else if declares.judges_request && !decl.on_hit_skip && !decl.lost.has("on_hit") {
                 let message =
-                    format!("a hit of the cache `{}` would skip the guard `{}`", cache.name, step.name);
+                    format!("a hit of the cache `{}` would skip the guard `{}`", cache.decl.name, decl.name);
                 found.push(
                     Diagnostic::new(Code::GuardBelowCache, message)
                         .at(decl.span)
-                        .also(cache_decl.span, "this cache answers before the guard is asked")
+                        .also(cache.decl.span, "this cache answers before the guard is asked")
                         .help("move the guard above the cache, or say `on_hit: skip` on it"),
                 );
             }
@@ -296,12 +365,14 @@ fn caches(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
 }
 
 /// A transform that works on the whole reply says what it does with streams; guards hold them by nature.
-fn stream(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
-    let whole = step.declares.streaming == Streaming::Whole;
-    if whole && step.verb == Verb::Transform && step.mode != Mode::Off && !decl.stream_whole {
+fn stream(slot: &Slot<'_>, found: &mut Diagnostics) {
+    let decl = slot.decl;
+    let whole = slot.declares.as_ref().is_some_and(|declares| declares.streaming == Streaming::Whole);
+    let says = decl.stream_whole || decl.lost.any(&["stream", "mode"]);
+    if whole && decl.verb == Verb::Transform && decl.mode != Mode::Off && !says {
         let message = format!(
             "the transform `{}` works on whole replies and does not say what it does with streams",
-            step.name
+            decl.name
         );
         found.push(Diagnostic::new(Code::StreamNeedsWhole, message).at(decl.span).help(
             "say `stream: whole` to hold streams back until their end, or, in a script, define `fn event(e)`",
@@ -310,32 +381,36 @@ fn stream(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
 }
 
 /// Side by side stand guards that judge and do nothing else.
-fn together(decl: &StageDecl, step: &Step, found: &mut Diagnostics) {
-    if decl.together.is_none() || step.mode == Mode::Off {
+fn together(slot: &Slot<'_>, found: &mut Diagnostics) {
+    let decl = slot.decl;
+    if decl.together.is_none() || decl.mode == Mode::Off || decl.lost.has("mode") {
         return;
     }
-    let (verb, declares) = (step.verb, &step.declares);
-    let cause = match verb {
-        Verb::Guard if declares.edits_request => {
+    let cause = match (decl.verb, &slot.declares) {
+        // What a guard does that is wrong is not known.
+        (Verb::Guard, None) => return,
+        (Verb::Guard, Some(declares)) if declares.edits_request => {
             "it edits requests, and what one edits the others do not see"
         }
-        Verb::Guard if !declares.only_judges => "it does more than judge: it keeps counts, or edits",
-        Verb::Guard => return,
+        (Verb::Guard, Some(declares)) if !declares.only_judges => {
+            "it does more than judge: it keeps counts, or edits"
+        }
+        (Verb::Guard, Some(_)) => return,
         _ => "side by side stand guards alone",
     };
-    let message = format!("the {verb} `{}` cannot stand in `together`", step.name);
+    let message = format!("the {} `{}` cannot stand in `together`", decl.verb, decl.name);
     let help = "move it above or below the others";
     found.push(Diagnostic::new(Code::Misplaced, message).at(decl.span).cause(cause).help(help));
 }
 
-fn shadows(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    let observed = steps.iter().any(|step| step.verb == Verb::Observe && step.mode != Mode::Off);
-    let tried = decls.iter().zip(steps).flat_map(|(decl, step)| decl.attempt.iter().zip(&step.attempt));
-    for (decl, step) in decls.iter().copied().zip(steps).chain(tried) {
-        if step.mode == Mode::Shadow && !observed {
+fn shadows(at: &Place<'_>, found: &mut Diagnostics) {
+    let observed = at.misses_stages
+        || at.slots.iter().any(|slot| slot.decl.verb == Verb::Observe && slot.decl.mode != Mode::Off);
+    for decl in at.all().map(|slot| slot.decl) {
+        if decl.mode == Mode::Shadow && !observed {
             let message = format!(
                 "the stage `{}` is in shadow, and no stage observes what it would have done",
-                step.name
+                decl.name
             );
             found.push(
                 Diagnostic::new(Code::UnseenShadow, message).at(decl.span).help("add `- observe: log`"),
@@ -345,30 +420,29 @@ fn shadows(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
 }
 
 /// A route is last, and there is one; nothing in an attempt may answer or look.
-fn order(decls: &[&StageDecl], steps: &[Step], found: &mut Diagnostics) {
-    let last = steps.len().saturating_sub(1);
-    for (n, (decl, step)) in decls.iter().zip(steps).enumerate() {
-        if step.verb == Verb::Route && n != last {
-            let message = format!("the route `{}` is not the last stage", step.name);
+fn order(slots: &[Slot<'_>], found: &mut Diagnostics) {
+    let last = slots.len().saturating_sub(1);
+    for (n, slot) in slots.iter().enumerate() {
+        if slot.decl.verb == Verb::Route && n != last {
+            let message = format!("the route `{}` is not the last stage", slot.decl.name);
             let help =
                 "what stands below a route is never reached; move it above, or into the route's `attempt:`";
-            found.push(Diagnostic::new(Code::Misplaced, message).at(decl.span).help(help));
+            found.push(Diagnostic::new(Code::Misplaced, message).at(slot.decl.span).help(help));
         }
-        for (inner_decl, inner) in decl.attempt.iter().zip(&step.attempt) {
-            let why = match inner.verb {
-                Verb::Cache | Verb::Observe | Verb::Route => {
-                    format!("a {} cannot stand in `attempt:`", inner.verb)
-                }
-                Verb::Guard | Verb::Transform if inner.declares.reads_reply => {
-                    format!(
-                        "`{}` works on replies; stages in `attempt:` see the request of one attempt",
-                        inner.name
-                    )
+        for inner in &slot.attempt {
+            let (verb, name) = (inner.decl.verb, &inner.decl.name);
+            let reads_reply = inner.declares.as_ref().is_some_and(|declares| declares.reads_reply);
+            let why = match verb {
+                // Said when the set was loaded.
+                Verb::Route => continue,
+                Verb::Cache | Verb::Observe => format!("a {verb} cannot stand in `attempt:`"),
+                Verb::Guard | Verb::Transform if reads_reply => {
+                    format!("`{name}` works on replies; stages in `attempt:` see the request of one attempt")
                 }
                 Verb::Guard | Verb::Transform => continue,
             };
             let help = "move it to the pipeline's own stages";
-            found.push(Diagnostic::new(Code::Misplaced, why).at(inner_decl.span).help(help));
+            found.push(Diagnostic::new(Code::Misplaced, why).at(inner.decl.span).help(help));
         }
     }
 }

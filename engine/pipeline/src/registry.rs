@@ -12,6 +12,13 @@ use weir_state::State;
 pub trait Registry: Builtins + Send + Sync {
     /// Compiles a stage whose body is a built-in. `None`: what is wrong is among the diagnostics.
     fn compile(&self, decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>>;
+
+    /// Whether a guard of this name may refuse all callers who are not known: asked of one whose settings are wrong, so that
+    /// nothing is said that only follows from them.
+    fn may_require_caller(&self, name: &str) -> bool {
+        let _ = name;
+        true
+    }
 }
 
 /// What a built-in compiles with.
@@ -35,8 +42,19 @@ pub struct Workbench<'a> {
     pub services: &'a Arc<dyn Services>,
     /// The stages that expressions name in `limits.stage("…")`, and where.
     pub limit_names: &'a mut Vec<(String, Span)>,
+    /// The headers of the request that expressions read and ask for.
+    pub headers: &'a mut HeaderReads,
     /// What secrets in settings resolve to; `None` where they are not needed (`check`, `test`).
     pub secret: &'a dyn Fn(&weir_policy::Secret) -> Option<weir_policy::SecretValue>,
+}
+
+/// The headers of the request that a stage's expressions read. A client may leave any out.
+#[derive(Clone, Debug, Default)]
+pub struct HeaderReads {
+    /// Those that are read without asking whether they are there, and where.
+    pub unasked: Vec<(String, Span)>,
+    /// Those that are there wherever the stage lets a request pass.
+    pub asked: Vec<String>,
 }
 
 impl Workbench<'_> {
@@ -58,6 +76,7 @@ impl Workbench<'_> {
         match Expression::compile(text, hook, expect, self.params) {
             Ok(expression) => {
                 self.limit_names.extend_from_slice(expression.limit_names());
+                self.headers.unasked.extend_from_slice(expression.unasked_headers());
                 Some(expression)
             }
             Err(found) => {
@@ -78,6 +97,9 @@ impl Workbench<'_> {
                 true => route,
                 false => Arc::new(Named { name: Arc::from(name), route }),
             }));
+        }
+        if self.models.is_open() {
+            return None;
         }
         let names = self.models.names();
         let near = nearest(name, names.iter().map(|name| &**name));

@@ -17,7 +17,7 @@ pub(crate) fn compile(
     text: &Embedded,
     bench: &mut Workbench<'_>,
 ) -> Option<Arc<dyn Stage>> {
-    let script = match Script::compile(text, decl.verb) {
+    let script = match Script::compile(text, decl.verb, bench.params) {
         Ok(script) => script,
         Err(found) => {
             bench.diagnostics.extend(found);

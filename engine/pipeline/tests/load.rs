@@ -78,7 +78,8 @@ fn said(sections: &str) -> String {
     let snapshot = weir_policy::snapshot(folder.path()).unwrap();
     let loaded = load(&snapshot, &Environment { builtins: &Stub, catalogue: &NoRows, library: &[] });
     let mut found = loaded.diagnostics;
-    if let Some(set) = &loaded.set {
+    // What is right of a set with errors is looked at all the same.
+    if let Some(set) = loaded.set.as_ref().or(loaded.partial.as_ref()) {
         let workshop = Workshop {
             registry: Arc::new(Stub),
             catalogue: Catalogue::builtin(),
@@ -170,6 +171,17 @@ fn every_finding_reads_as_its_author_needs() {
             ),
         ),
         ("bad-cel", stages(&["guard: mine\n        cel: request.modle == \"m\""])),
+        ("route-by-condition", stages(&["route: mine\n        cel: 'request.stream ? \"m\" : {\"a\": \"n\"}[request.model]'"])),
+        ("guard-that-is-constant", stages(&["guard: mine\n        cel: 'true'", "guard: yours\n        cel: 1 > 2"])),
+        ("header-that-may-be-absent", stages(&["guard: mine\n        cel: request.headers[\"x-team\"] == \"blue\""])),
+        (
+            "never-happens-behind-one-that-takes-its-operation",
+            format!("{CHATS}  - pipeline: blue\n    anonymous: true\n    when: request.operation == \"chat\" && request.stream\n    stages: [ {{ guard: judges }} ]\n"),
+        ),
+        (
+            "settings-that-change-nothing",
+            "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: request.operation == \"chat\"\n    stages:\n      - guard: key\n      - guard: looks\n        on_hit: skip\n        unread: pass\n        hold: all\n        sample: 0%\n        deny: { as: reply, status: 400, message: no }\n      - guard: counts\n        mode: off\n      - guard: left\n        cel: limits.stage(\"counts\").remaining > 0\n".into(),
+        ),
     ];
     for (name, sections) in cases {
         let said = said(&sections);
@@ -194,6 +206,13 @@ fn what_is_right_says_nothing() {
             stages(&["guard: a\n        cel: limits.stage(\"counts\").remaining > 0"])
         ),
         "pipelines:\n  - pipeline: p\n    stages: [ { guard: key } ]\n".to_owned(),
+        // A header is asked for in the expression, in a condition above it, or by a guard before it.
+        stages(&["guard: a\n        cel: '\"x\" in request.headers && request.headers[\"x\"] == \"a\"'"]),
+        stages(&["guard: a\n        when: '\"x\" in request.headers'\n        cel: request.headers[\"x\"] == \"a\""]),
+        stages(&["guard: a\n        cel: '\"x\" in request.headers'", "guard: b\n        cel: request.headers[\"x\"] == \"a\""]),
+        "pipelines:\n  - pipeline: p\n    anonymous: true\n    when: has(request.headers[\"x\"])\n    stages: [ { guard: a, cel: 'request.headers[\"x\"] == \"a\"' } ]\n".to_owned(),
+        // Where embeddings pass too, a denial that is told as a reply has a status for them.
+        stages(&["guard: judges\n        deny: { as: reply, status: 400, message: no }"]),
         // Conversations that are asked in another way meet the same guards, or a pipeline of their own.
         format!("{CHATS}  - pipeline: rest\n    anonymous: true\n    stages: [ {{ guard: judges }} ]\n"),
         format!(

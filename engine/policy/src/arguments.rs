@@ -1,36 +1,49 @@
 //! Parameters of library entries: given, checked, filled in.
 
-use crate::expand::{Expander, Place};
+use crate::expand::{Expander, LibraryEntry, Place};
+use crate::set::Params;
 use crate::shape;
 use crate::stage::{LibraryItem, ParamItem, ParamType};
 use crate::{MAX_NODES, Node, NodeKind};
-use serde_json::{Map, Value};
-use std::collections::BTreeMap;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
-use weir_diagnostic::{Code, Diagnostic, Span, nearest};
+use weir_diagnostic::{Code, Diagnostic, Span, nearest, slip_of};
 
-/// The values of a library entry's parameters, as they stand in a file and as expressions read them.
-type Arguments = (BTreeMap<Arc<str>, Node>, Map<String, Value>);
+/// The parameters of a library entry where it is used.
+pub(crate) struct Arguments {
+    /// As they stand in a file.
+    pub(crate) nodes: BTreeMap<Arc<str>, Node>,
+    /// Those whose value is wrong or missing.
+    pub(crate) wrong: BTreeSet<Arc<str>>,
+    /// As expressions read them.
+    pub(crate) params: Params,
+}
 
 impl Expander<'_, '_> {
-    /// The node with every `${param:NAME}` replaced by the value given; `good` is cleared where one has none.
-    pub(crate) fn fill(&mut self, node: &Node, place: &Place, good: &mut bool) -> Node {
+    /// The node with every `${param:NAME}` replaced by the value given. Where there is none, the text stays, and its place is
+    /// noted as unknown.
+    pub(crate) fn fill(&mut self, node: &Node, place: &Place) -> Node {
         let kind = match &node.kind {
             NodeKind::Str(text) if text.text.contains("${param:") => {
-                return self.param(node, &text.text, place, good);
+                return match self.param(node, &text.text, place) {
+                    Some(value) => value,
+                    None => {
+                        self.unknown.insert(node.span);
+                        node.clone()
+                    }
+                };
             }
-            NodeKind::Seq(items) => {
-                NodeKind::Seq(items.iter().map(|item| self.fill(item, place, good)).collect())
-            }
+            NodeKind::Seq(items) => NodeKind::Seq(items.iter().map(|item| self.fill(item, place)).collect()),
             NodeKind::Map(entries) => NodeKind::Map(
-                entries.iter().map(|(key, value)| (key.clone(), self.fill(value, place, good))).collect(),
+                entries.iter().map(|(key, value)| (key.clone(), self.fill(value, place))).collect(),
             ),
             _ => return node.clone(),
         };
         Node { kind, span: node.span, raw: None }
     }
 
-    fn param(&mut self, node: &Node, text: &str, place: &Place, good: &mut bool) -> Node {
+    fn param(&mut self, node: &Node, text: &str, place: &Place) -> Option<Node> {
         let whole = text.strip_prefix("${param:").and_then(|rest| rest.strip_suffix('}'));
         let Some(name) = whole.filter(|name| !name.contains("${")) else {
             self.say(
@@ -41,23 +54,24 @@ impl Expander<'_, '_> {
                 .at(node.span)
                 .help("let the parameter be the whole text, or read `params.NAME` in CEL or Rhai"),
             );
-            return node.clone();
+            return None;
         };
         let Some(value) = place.nodes.get(name) else {
-            *good = false;
-            let found = Diagnostic::new(Code::UnknownName, format!("there is no parameter `{name}` here"))
-                .at(node.span);
-            self.say(match nearest(name, place.nodes.keys().map(|k| &**k)) {
-                Some(near) => found.help(format!("did you mean `{near}`?")),
-                None => found.help("declare it under `params`"),
-            });
-            return Node::new(NodeKind::Null, node.span);
+            if !place.wrong_params.contains(name) && !place.params.open {
+                let found =
+                    Diagnostic::new(Code::UnknownName, format!("there is no parameter `{name}` here"))
+                        .at(node.span);
+                self.say(match nearest(name, place.nodes.keys().map(|k| &**k)) {
+                    Some(near) => found.help(format!("did you mean `{near}`?")),
+                    None => found.help("declare it under `params`"),
+                });
+            }
+            return None;
         };
         let mut count = 0;
         value.visit(&mut |_| count += 1);
         self.filled = self.filled.saturating_add(count);
         if self.filled > MAX_NODES {
-            *good = false;
             if !self.stopped {
                 self.stopped = true;
                 self.say(
@@ -68,43 +82,70 @@ impl Expander<'_, '_> {
                     .at(node.span),
                 );
             }
-            return Node::new(NodeKind::Null, node.span);
+            return None;
         }
-        value.clone()
+        Some(value.clone())
     }
 
-    /// The values of an entry's parameters: those given, checked, and the defaults of the others.
+    /// The values of an entry's parameters: those given, checked, and the defaults of the others. `all_wrong`: what was given
+    /// cannot be read.
     pub(crate) fn arguments(
         &mut self,
         name: &str,
-        item: &LibraryItem,
+        (item, entry): (&LibraryItem, &LibraryEntry),
         with: Option<&Node>,
+        all_wrong: bool,
         place: Span,
-    ) -> Option<Arguments> {
-        let none = Node::empty_map(place);
-        let with = with.filter(|with| !with.is_null()).unwrap_or(&none);
-        let mut good = true;
-        for (key, _) in with.entries() {
-            if !item.params.contains_key(&*key.name) {
-                good = false;
-                let found =
-                    Diagnostic::new(Code::BadParam, format!("`{name}` has no parameter `{}`", key.name))
-                        .at(key.span);
-                let names: Vec<&str> = item.params.keys().map(String::as_str).collect();
-                self.say(match nearest(&key.name, names.iter().copied()) {
-                    Some(near) => found.help(format!("did you mean `{near}`?")),
-                    None if names.is_empty() => found.help("it takes none"),
-                    None => found.help(format!("its parameters are {}", names.join(", "))),
-                });
+    ) -> Arguments {
+        let mut arguments = Arguments {
+            nodes: BTreeMap::new(),
+            wrong: BTreeSet::new(),
+            params: Params { open: entry.lost.has("params"), ..Params::default() },
+        };
+        let names =
+            || item.params.keys().map(String::as_str).chain(entry.wrong_params.iter().map(AsRef::as_ref));
+        let mut given: BTreeMap<&str, &Node> = BTreeMap::new();
+        // What a misspelt parameter was likely meant to be.
+        let mut meant: BTreeSet<&str> = BTreeSet::new();
+        let entries = with.map(Node::entries).unwrap_or(&[]);
+        for (key, value) in entries {
+            if names().any(|name| *name == *key.name) {
+                given.insert(&key.name, value);
+                continue;
+            }
+            let found = Diagnostic::new(Code::BadParam, format!("`{name}` has no parameter `{}`", key.name))
+                .at(key.span);
+            let all: Vec<&str> = names().collect();
+            self.say(match nearest(&key.name, all.iter().copied()) {
+                Some(near) => {
+                    meant.insert(near);
+                    found.help(format!("did you mean `{near}`?"))
+                }
+                None if all.is_empty() => found.help("it takes none"),
+                None => found.help(format!("its parameters are {}", all.join(", "))),
+            });
+            if let Some(near) = slip_of(
+                &key.name,
+                all.iter().copied().filter(|name| entries.iter().all(|(other, _)| *other.name != **name)),
+            ) {
+                given.insert(near, value);
             }
         }
-        let mut nodes = BTreeMap::new();
-        let mut params = Map::new();
         for (param, rules) in &item.params {
-            let value = match with.get(param).filter(|value| !value.is_null()).or(rules.default.as_ref()) {
-                Some(value) => value,
+            let name_of = || Arc::<str>::from(param.as_str());
+            arguments.params.types.insert(name_of(), rules.kind);
+            let here = given.get(param.as_str()).copied().filter(|value| !value.is_null());
+            let value = match here.or(rules.default.as_ref()) {
+                _ if all_wrong || (here.is_none() && meant.contains(param.as_str())) => None,
+                Some(value) if self.unknown.contains(&value.span) => None,
+                Some(value) => match wrong_param(param, rules, value) {
+                    Some(found) => {
+                        self.say(found);
+                        None
+                    }
+                    None => Some(value),
+                },
                 None => {
-                    good = false;
                     let found =
                         Diagnostic::new(Code::BadParam, format!("`{name}` needs the parameter `{param}`"))
                             .at(place)
@@ -113,17 +154,42 @@ impl Expander<'_, '_> {
                         Some(doc) => found.help(format!("`{param}`: {doc}")),
                         None => found.help(format!("add `with: {{ {param}: … }}`")),
                     });
-                    continue;
+                    None
                 }
             };
-            if let Some(found) = wrong_param(param, rules, value) {
-                good = false;
-                self.say(found);
+            match value {
+                Some(value) => {
+                    arguments.nodes.insert(name_of(), value.clone());
+                    arguments.params.values.insert(param.clone(), read_as(rules.kind, value));
+                }
+                None => {
+                    arguments.wrong.insert(name_of());
+                }
             }
-            nodes.insert(Arc::from(param.as_str()), value.clone());
-            params.insert(param.clone(), value.to_json());
         }
-        good.then_some((nodes, params))
+        for param in &entry.wrong_params {
+            arguments.params.types.insert(param.clone(), ParamType::Any);
+            match given.get(&**param) {
+                Some(value) => {
+                    arguments.nodes.insert(param.clone(), (*value).clone());
+                    arguments.params.values.insert(param.to_string(), value.to_json());
+                }
+                None => {
+                    arguments.wrong.insert(param.clone());
+                }
+            }
+        }
+        arguments
+    }
+}
+
+/// A value as expressions read it: what is declared a number is a broken one, whole or not, so that one rule holds for all
+/// values that may be given.
+fn read_as(kind: ParamType, value: &Node) -> Value {
+    match (kind, &value.kind) {
+        #[allow(clippy::cast_precision_loss, reason = "numbers of policies are far below 2^53")]
+        (ParamType::Number, NodeKind::Int(n)) => Value::from(*n as f64),
+        _ => value.to_json(),
     }
 }
 

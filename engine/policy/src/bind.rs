@@ -1,13 +1,13 @@
 //! From a node to a Rust value, by one definition: the type's own schema is checked first, then serde reads it.
 
 use crate::deserialize::NodeDeserializer;
+use crate::mend::{Lost, mended, without};
 use crate::node::Node;
-use crate::shape;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span};
 
@@ -39,27 +39,65 @@ pub fn bind_as<T: DeserializeOwned + JsonSchema>(
     place: Span,
     diagnostics: &mut Diagnostics,
 ) -> Option<T> {
-    let schema = schema_of::<T>();
-    let found = shape::check(node, &schema, &schema, what, place);
-    if found.is_empty() {
-        return read(node, what, diagnostics);
-    }
-    diagnostics.extend(found);
-    None
+    let sound = bind_sound(node, what, place, diagnostics);
+    if sound.is_whole { sound.value } else { None }
 }
 
-/// Reads a node that fits its schema.
-fn read<T: DeserializeOwned>(node: &Node, what: &str, diagnostics: &mut Diagnostics) -> Option<T> {
-    match T::deserialize(NodeDeserializer(node)) {
-        Ok(value) => Some(value),
-        Err(error) => {
-            diagnostics.push(
-                Diagnostic::new(Code::BadValue, format!("{what}: {error}"))
-                    .at(error.span.unwrap_or(node.span)),
-            );
-            None
+/// A value, as far as its text is right.
+pub(crate) struct Sound<T> {
+    /// `None` where nothing can be made of it.
+    pub(crate) value: Option<T>,
+    /// The fields that are left out because they are wrong.
+    pub(crate) lost: Lost,
+    /// Whether nothing is wrong.
+    pub(crate) is_whole: bool,
+}
+
+/// [`bind_as`], with what is left where something is wrong.
+pub(crate) fn bind_sound<T: DeserializeOwned + JsonSchema>(
+    node: &Node,
+    what: &str,
+    place: Span,
+    diagnostics: &mut Diagnostics,
+) -> Sound<T> {
+    bind_sound_but(node, what, place, &HashSet::new(), diagnostics)
+}
+
+/// [`bind_sound`] of a node in which nothing is known of what stands at some places.
+pub(crate) fn bind_sound_but<T: DeserializeOwned + JsonSchema>(
+    node: &Node,
+    what: &str,
+    place: Span,
+    unknown: &HashSet<Span>,
+    diagnostics: &mut Diagnostics,
+) -> Sound<T> {
+    let mended = mended(node, &schema_of::<T>(), what, place, unknown);
+    let mut is_whole = mended.is_whole;
+    let mut lost = mended.lost;
+    diagnostics.extend(mended.found);
+    let mut rest = mended.node;
+    while let Some(node) = rest {
+        let error = match T::deserialize(NodeDeserializer(&node)) {
+            Ok(value) => return Sound { value: Some(value), lost, is_whole },
+            Err(error) => error,
+        };
+        // What a type finds by itself stops it: without that, it may go on.
+        let at = error.span.unwrap_or(node.span);
+        let next = without(&node, &HashSet::from([at]), &HashMap::new());
+        let goes_on = next != node;
+        // A required field that is missing has been said.
+        if is_whole || goes_on {
+            is_whole = false;
+            diagnostics.push(Diagnostic::new(Code::BadValue, format!("{what}: {error}")).at(at));
         }
+        for (key, value) in node.entries() {
+            if next.get(&key.name) != Some(value) {
+                lost.add(&key.name);
+            }
+        }
+        rest = goes_on.then_some(next);
     }
+    Sound { value: None, lost, is_whole }
 }
 
 impl Node {

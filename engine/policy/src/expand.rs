@@ -1,24 +1,28 @@
-//! Lists of stages as written, to stages resolved: `use` expanded, parameters filled in, scripts found.
+//! Lists of stages as written, to stages resolved: `use` expanded, parameters filled in.
 
 use crate::arguments::reads;
+use crate::bind::{bind_sound, bind_sound_but};
+use crate::declare::{is_setting, weaker};
 use crate::load::{Loader, first_key};
-use crate::shape;
-use crate::snapshot::{FileKind, kind};
-use crate::stage::{
-    BodyDecl, Condition, Hold, LibraryItem, OnError, RhaiItem, StageDecl, StageItem, Together, VERBS,
-    verbs_of_field,
-};
-use crate::{MAX_PIPELINE_STAGES, MAX_SET_STAGES, Node, Spanned, bind_as};
-use serde_json::{Map, Value};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use crate::mend::Lost;
+use crate::set::Params;
+use crate::stage::{Condition, FrameItem, LibraryItem, PipelineItem, StageDecl, StageItem, Together, VERBS};
+use crate::{Key, MAX_PIPELINE_STAGES, MAX_SET_STAGES, Node, Spanned};
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
-use weir_diagnostic::{Code, Diagnostic, Embedded, SourceId, Span, nearest};
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest, slip_of};
 use weir_message::{Mode, Verb};
 
-/// An entry under `stages`; `item` is `None` where its own shape is wrong.
+/// An entry under `stages`; `item` is `None` where it is wrong as a whole.
 pub(crate) struct LibraryEntry {
     pub(crate) span: Span,
     pub(crate) item: Option<LibraryItem>,
+    /// Parameters that are declared wrongly: they exist, and take anything.
+    pub(crate) wrong_params: BTreeSet<Arc<str>>,
+    pub(crate) lost: Lost,
     pub(crate) shipped: bool,
 }
 
@@ -26,14 +30,18 @@ pub(crate) struct LibraryEntry {
 #[derive(Clone)]
 pub(crate) struct Place {
     pub(crate) nodes: Arc<BTreeMap<Arc<str>, Node>>,
-    params: Arc<Map<String, Value>>,
-    prefix: Option<Arc<str>>,
-    when: Vec<Condition>,
-    mode: Mode,
-    used: Option<Spanned<Arc<str>>>,
+    /// Parameters whose value is wrong.
+    pub(crate) wrong_params: Arc<BTreeSet<Arc<str>>>,
+    pub(crate) params: Arc<Params>,
+    pub(crate) prefix: Option<Arc<str>>,
+    pub(crate) when: Vec<Condition>,
+    pub(crate) mode: Mode,
+    /// What is wrong with the `use`.
+    pub(crate) lost: Lost,
+    pub(crate) used: Option<Spanned<Arc<str>>>,
     chain: Vec<Spanned<Arc<str>>>,
-    in_attempt: bool,
-    together: Option<Together>,
+    pub(crate) in_attempt: bool,
+    pub(crate) together: Option<Together>,
 }
 
 /// Turns lists of stages into declarations.
@@ -41,7 +49,7 @@ pub(crate) struct Expander<'l, 'a> {
     pub(crate) loader: &'l mut Loader<'a>,
     library: &'l BTreeMap<Arc<str>, LibraryEntry>,
     root: Place,
-    schemas: HashMap<(Verb, String), Option<Arc<Value>>>,
+    pub(crate) schemas: HashMap<(Verb, String), Option<Arc<Value>>>,
     used: HashSet<Arc<str>>,
     total: usize,
     in_list: usize,
@@ -50,6 +58,29 @@ pub(crate) struct Expander<'l, 'a> {
     /// How many values parameters brought in.
     pub(crate) filled: usize,
     pub(crate) stopped: bool,
+    /// The places of values that are not known, because the parameter that stands there has none.
+    pub(crate) unknown: HashSet<Span>,
+    /// Whether the list at hand holds a stage of which nothing is known, and whether any list does.
+    has_gap: bool,
+    any_gap: bool,
+}
+
+/// What holds a list of stages.
+pub(crate) trait Outer: DeserializeOwned + JsonSchema {
+    /// The list.
+    fn list(&self) -> Option<&Node>;
+}
+
+impl Outer for PipelineItem {
+    fn list(&self) -> Option<&Node> {
+        self.stages.as_ref().map(|stages| &stages.node)
+    }
+}
+
+impl Outer for FrameItem {
+    fn list(&self) -> Option<&Node> {
+        self.stages.as_ref().map(|stages| &stages.node)
+    }
 }
 
 impl<'l, 'a> Expander<'l, 'a> {
@@ -57,14 +88,16 @@ impl<'l, 'a> Expander<'l, 'a> {
         loader: &'l mut Loader<'a>,
         library: &'l BTreeMap<Arc<str>, LibraryEntry>,
         nodes: BTreeMap<Arc<str>, Node>,
-        params: Arc<Map<String, Value>>,
+        params: Arc<Params>,
     ) -> Self {
         let root = Place {
             nodes: Arc::new(nodes),
+            wrong_params: Arc::default(),
             params,
             prefix: None,
             when: Vec::new(),
             mode: Mode::Enforce,
+            lost: Lost::default(),
             used: None,
             chain: Vec::new(),
             in_attempt: false,
@@ -81,25 +114,43 @@ impl<'l, 'a> Expander<'l, 'a> {
             groups: 0,
             filled: 0,
             stopped: false,
+            unknown: HashSet::new(),
+            has_gap: false,
+            any_gap: false,
         }
     }
 
-    /// The stages of a pipeline or frame.
-    pub(crate) fn list(&mut self, list: &Node) -> Vec<StageDecl> {
-        self.in_list = 0;
-        let mut out = Vec::new();
-        let place = self.root.clone();
-        self.stages(list, &place, &mut out);
-        out
+    /// A pipeline or frame as far as its text is right, what is wrong with it, and its stages.
+    pub(crate) fn outer<T: Outer>(&mut self, item: &Node, what: &str) -> (Option<T>, Lost, Vec<StageDecl>) {
+        let sound = bind_sound::<T>(item, what, first_key(item), &mut self.loader.diagnostics);
+        let mut lost = sound.lost;
+        (self.in_list, self.has_gap) = (0, false);
+        let mut stages = Vec::new();
+        match &sound.value {
+            Some(outer) => {
+                if let Some(list) = outer.list() {
+                    let place = self.root.clone();
+                    self.stages(list, &place, &mut stages);
+                }
+            }
+            None => ["when", "stages"].iter().for_each(|field| lost.add(field)),
+        }
+        if self.has_gap {
+            lost.add("stages");
+        }
+        self.any_gap |= lost.has("stages");
+        (sound.value, lost, stages)
     }
 
     /// Warns of library entries of the set that nothing used, and of parameters that nothing reads.
     pub(crate) fn finish(&mut self) {
-        for (name, entry) in self.library {
-            for (param, rules) in entry.item.iter().filter(|_| !entry.shipped).flat_map(|item| &item.params) {
-                let read = entry.item.as_ref().is_some_and(|item| reads(&item.stages.node, param));
-                if !read {
-                    self.loader.diagnostics.push(
+        let own = || self.library.iter().filter(|(_, entry)| !entry.shipped);
+        let mut found = Vec::new();
+        for (name, entry) in own() {
+            let Some(item) = entry.item.as_ref().filter(|_| !entry.lost.has("stages")) else { continue };
+            for (param, rules) in &item.params {
+                if !item.stages.as_ref().is_some_and(|stages| reads(&stages.node, param)) {
+                    found.push(
                         Diagnostic::new(
                             Code::Unused,
                             format!("`{name}` never reads its parameter `{param}`"),
@@ -110,15 +161,16 @@ impl<'l, 'a> Expander<'l, 'a> {
                 }
             }
         }
-        for (name, entry) in
-            self.library.iter().filter(|(name, entry)| !entry.shipped && !self.used.contains(*name))
-        {
-            self.loader.diagnostics.push(
+        // Where not all is known that stands in the set, it may be used there.
+        let all_known = !self.any_gap && !self.loader.gaps.files && !self.loader.gaps.may_hold("pipelines");
+        for (name, entry) in own().filter(|(name, _)| all_known && !self.used.contains(*name)) {
+            found.push(
                 Diagnostic::new(Code::Unused, format!("nothing uses the policy `{name}`"))
                     .at(entry.span)
                     .help(format!("use it in a pipeline: `use: {name}`")),
             );
         }
+        self.loader.diagnostics.extend(found);
     }
 
     pub(crate) fn say(&mut self, diagnostic: Diagnostic) {
@@ -129,59 +181,105 @@ impl<'l, 'a> Expander<'l, 'a> {
         // That it is a list was checked with what holds it.
         for item in list.items() {
             if self.stopped {
+                self.has_gap = true;
                 return;
             }
-            let mut good = true;
-            let filled = self.fill(item, place, &mut good);
-            if good {
+            let filled = self.fill(item, place);
+            if self.unknown.contains(&filled.span) {
+                self.has_gap = true;
+            } else if let Some(text) = filled.as_str() {
+                self.has_gap = true;
+                let found = self.not_a_stage(text, filled.span);
+                self.say(found);
+            } else {
                 self.stage(&filled, place, out);
             }
         }
     }
 
+    /// What is said of a text that stands where a stage belongs.
+    fn not_a_stage(&self, text: &str, place: Span) -> Diagnostic {
+        let found = Diagnostic::new(Code::WrongType, "a stage is a mapping, not text").at(place);
+        let builtins = self.loader.environment.builtins;
+        let verb = VERBS.iter().find(|verb| builtins.names(**verb).contains(&text));
+        let glued = text.split_once(':').filter(|(verb, _)| VERBS.iter().any(|known| known.name() == *verb));
+        found.help(match (verb, glued) {
+            (Some(verb), _) => format!("write `{verb}: {text}`"),
+            (None, Some((verb, name))) => {
+                format!("write `{verb}: {}`, with a space behind the colon", name.trim())
+            }
+            (None, None) => {
+                "write `guard: NAME`, or another verb: route, cache, transform, observe".to_owned()
+            }
+        })
+    }
+
     fn stage(&mut self, node: &Node, place: &Place, out: &mut Vec<StageDecl>) {
-        let verbs: Vec<(Verb, &Node)> =
+        let written: Vec<(Verb, &Node)> =
             VERBS.iter().filter_map(|v| Some((*v, node.get(v.name())?))).collect();
-        let title = match verbs.as_slice() {
+        let title = match written.as_slice() {
             [(verb, name)] => format!("the {verb} `{}`", name.text().map_or("", |t| &t.text)),
             _ => match node.get("use").and_then(Node::as_str) {
                 Some(name) => format!("the use of `{name}`"),
                 None => "the stage".to_owned(),
             },
         };
-        let bound = bind_as::<StageItem>(node, &title, first_key(node), &mut self.loader.diagnostics);
-        // What stands below is checked in its own right, whatever else is wrong with the stage.
-        if let (None, [(verb, name)]) = (&bound, verbs.as_slice())
-            && let Some(with) = node.get("with")
-            && let Some(builtin) =
-                name.as_str().filter(|_| node.get("cel").is_none() && node.get("rhai").is_none())
-        {
-            self.settings(*verb, builtin, name.span, Some(with), &title);
-        }
-        if let Some((key, list)) = node.entry("together") {
-            if bound.is_some() {
-                self.together(node, (key.span, list), place, out);
+        let mut found = Diagnostics::new();
+        let sound = bind_sound_but::<StageItem>(node, &title, first_key(node), &self.unknown, &mut found);
+        let settings = match written.as_slice() {
+            [(verb, name)] => name.as_str().and_then(|name| self.schema(*verb, name)),
+            _ => None,
+        };
+        for mut found in found {
+            let key = node.entries().iter().find(|(key, _)| found.span == Some(key.span));
+            if let (Some((key, _)), Some(settings), Code::UnknownField) = (key, &settings, found.code)
+                && is_setting(settings, &key.name)
+            {
+                found = found.help(format!("settings stand in `with`: `with: {{ {}: … }}`", key.name));
             }
+            self.say(found);
+        }
+        let Some(item) = sound.value else {
+            self.has_gap = true;
+            return;
+        };
+        if let Some((key, list)) = node.entry("together") {
+            self.together(node, (key.span, list), place, out);
             return;
         }
         let mut inner = Vec::new();
         self.tried(node, place, &mut Vec::new(), &mut inner);
-        let Some(item) = bound else { return };
+        let mut lost = sound.lost;
+        for field in ["when", "mode"] {
+            if place.lost.has(field) {
+                lost.add(field);
+            }
+        }
+        let verbs: Vec<Verb> = VERBS
+            .iter()
+            .copied()
+            .filter(|verb| item.verb(*verb).is_some() || node.get(verb.name()).is_some())
+            .collect();
         match (verbs.as_slice(), &item.use_) {
-            ([], Some(name)) => self.expand(node, &item, name, place, out),
-            ([(verb, _)], None) => {
+            ([], Some(name)) => self.expand(node, &item, &lost, name, place, out),
+            ([verb], None) => {
                 if self.admit(node) {
-                    let decl = self.declare(node, item, *verb, &title, place, inner);
-                    out.extend(decl);
+                    out.push(self.declare(node, item, lost, *verb, &title, place, inner));
                 }
             }
-            ([], None) => self.say(
-                Diagnostic::new(Code::BadStage, "the stage has no verb")
-                    .at(first_key(node))
-                    .help("write one of `route`, `guard`, `cache`, `transform`, `observe`, or `use`"),
-            ),
+            ([], None) => {
+                self.has_gap = true;
+                if !lost.has("use") {
+                    self.say(
+                        Diagnostic::new(Code::BadStage, "the stage has no verb")
+                            .at(first_key(node))
+                            .help("write one of `route`, `guard`, `cache`, `transform`, `observe`, or `use`"),
+                    );
+                }
+            }
             (several, used) => {
-                let mut keys: Vec<&str> = several.iter().map(|(verb, _)| verb.name()).collect();
+                self.has_gap = true;
+                let mut keys: Vec<&str> = several.iter().map(|verb| verb.name()).collect();
                 keys.extend(used.as_ref().map(|_| "use"));
                 let mut found = Diagnostic::new(
                     Code::BadStage,
@@ -237,6 +335,7 @@ impl<'l, 'a> Expander<'l, 'a> {
                     .at(span)
                     .help("write its guards one below the other"),
             );
+            self.has_gap = true;
             return;
         }
         self.groups = self.groups.saturating_add(1);
@@ -266,173 +365,18 @@ impl<'l, 'a> Expander<'l, 'a> {
         false
     }
 
-    fn declare(
-        &mut self,
-        node: &Node,
-        item: StageItem,
-        verb: Verb,
-        title: &str,
-        place: &Place,
-        attempt: Vec<StageDecl>,
-    ) -> Option<StageDecl> {
-        let own = item.verb(verb)?.clone();
-        for (key, _) in node.entries() {
-            let verbs = verbs_of_field(&key.name);
-            if !verbs.contains(&verb) {
-                let mut owners: Vec<String> = verbs.iter().map(|v| format!("`{v}`")).collect();
-                if verbs.is_empty() {
-                    owners.push("`together`".to_owned());
-                }
-                self.say(
-                    Diagnostic::new(Code::UnknownField, format!("{title} has no field `{}`", key.name))
-                        .at(key.span)
-                        .help(format!("only {} has it", owners.join(" or "))),
-                );
-            }
-        }
-        if verb == Verb::Route && place.in_attempt {
-            self.say(
-                Diagnostic::new(Code::Misplaced, "a route cannot stand in `attempt`")
-                    .at(own.span)
-                    .cause("the target of an attempt is chosen before its stages run"),
-            );
-        }
-        let text: Arc<str> = Arc::from(own.value.as_str());
-        let body = match (item.cel, item.rhai) {
-            (Some(cel), None) => BodyDecl::Cel(cel),
-            (None, Some(rhai)) => BodyDecl::Rhai(self.script(rhai)?),
-            (None, None) => {
-                self.settings(verb, &own, own.span, item.with.as_ref(), title);
-                BodyDecl::Builtin(Spanned { value: text.clone(), span: own.span })
-            }
-            (Some(cel), Some(_)) => {
-                self.say(
-                    Diagnostic::new(Code::BadStage, format!("{title} has two bodies, `cel` and `rhai`"))
-                        .at(own.span)
-                        .also(cel.span, "one of them")
-                        .help("make them two stages"),
-                );
-                return None;
-            }
-        };
-        if let (false, Some((key, _))) = (matches!(body, BodyDecl::Builtin(_)), node.entry("with")) {
-            self.say(
-                Diagnostic::new(
-                    Code::BadStage,
-                    format!("{title} has a body of its own, so `with` sets nothing"),
-                )
-                .at(key.span)
-                .help("write the values into the body, or declare them under `params`"),
-            );
-        }
-        let own_name = item.name.map_or_else(|| text.to_string(), |name| name.value);
-        let name = match &place.prefix {
-            Some(prefix) => Arc::from(format!("{prefix}/{own_name}")),
-            None => Arc::from(own_name),
-        };
-        let mut when = place.when.clone();
-        when.extend(item.when.map(|expr| Condition { expr, params: place.params.clone() }));
-        let mode = item.mode.map_or(Mode::Enforce, |mode| mode.value.into());
-        Some(StageDecl {
-            name,
-            span: own.span,
-            verb,
-            body,
-            with: item.with.filter(|with| !with.is_null()).unwrap_or_else(|| Node::empty_map(own.span)),
-            when,
-            mode: weaker(mode, place.mode),
-            timeout: item.timeout.map(|t| t.value.0),
-            on_error: item.on_error.map_or_else(|| OnError::default_of(verb), |on| on.value),
-            sample: item.sample.map_or(1.0, |share| share.value.0),
-            deny: item.deny.map(|deny| deny.value),
-            stream_whole: item.stream.is_some(),
-            hold: item.hold.map_or(Hold::Declared, |hold| hold.value),
-            unread_pass: item.unread.is_some(),
-            on_hit_skip: item.on_hit.is_some(),
-            together: place.together,
-            attempt,
-            within: Vec::new(),
-            params: place.params.clone(),
-            used: place.used.clone(),
-        })
-    }
-
-    /// Whether the built-in exists and its settings fit its schema.
-    fn settings(&mut self, verb: Verb, name: &str, span: Span, with: Option<&Node>, title: &str) {
-        let builtins = self.loader.environment.builtins;
-        let schema = self
-            .schemas
-            .entry((verb, name.to_owned()))
-            .or_insert_with(|| builtins.schema(verb, name).map(|schema| Arc::new(schema.to_value())))
-            .clone();
-        let Some(schema) = schema else {
-            let found =
-                Diagnostic::new(Code::UnknownStage, format!("there is no built-in {verb} `{name}`")).at(span);
-            let names = builtins.names(verb);
-            let elsewhere = VERBS.iter().find(|other| builtins.names(**other).contains(&name));
-            let body = "a stage of your own has a body: `cel` or `rhai`";
-            self.say(match (elsewhere, nearest(name, names.iter().copied())) {
-                (Some(other), _) => found.help(format!("`{name}` is a {other}: write `{other}: {name}`")),
-                (None, Some(near)) => found.help(format!("did you mean `{near}`?")),
-                (None, None) if names.is_empty() => found.help(body),
-                (None, None) => found.help(format!("the built-ins are {}; {body}", names.join(", "))),
-            });
-            return;
-        };
-        let none = Node::empty_map(span);
-        let with = with.filter(|with| !with.is_null()).unwrap_or(&none);
-        let found = shape::check(with, &schema, &schema, title, span);
-        self.loader.diagnostics.extend(found);
-    }
-
-    fn script(&mut self, rhai: RhaiItem) -> Option<Embedded> {
-        let (path, span) = match rhai {
-            RhaiItem::Text(text) => return Some(text),
-            RhaiItem::File { path, span } => (path, span),
-        };
-        let here =
-            self.loader.sources.get(span.source).map(|s| s.name.clone()).unwrap_or_else(|| Arc::from(""));
-        let Some(target) = beside(&here, &path).filter(|t| matches!(kind(t), Some(FileKind::Script))) else {
-            self.say(
-                Diagnostic::new(Code::BadValue, format!("`{path}` is not a script of this set"))
-                    .at(span)
-                    .help("a script is a file ending in .rhai inside the set's folder, named relative to this file"),
-            );
-            return None;
-        };
-        let file = self.loader.snapshot.files.iter().find(|file| file.path == target);
-        let Some(text) = file.and_then(|file| file.content.as_ref().ok()) else {
-            // One that cannot be read has been reported already.
-            if file.is_none() {
-                let found =
-                    Diagnostic::new(Code::UnknownName, format!("there is no file `{target}`")).at(span);
-                let files = self.loader.snapshot.files.iter().map(|f| f.path.as_str());
-                let near = nearest(&target, files.filter(|f| f.ends_with(".rhai")));
-                self.say(match near {
-                    Some(near) => found.help(format!("did you mean `{near}`?")),
-                    None => found.help("the path is relative to this file"),
-                });
-            }
-            return None;
-        };
-        let sources = &mut self.loader.sources;
-        let id: SourceId = *self
-            .loader
-            .scripts
-            .entry(target.clone())
-            .or_insert_with(|| sources.add(target.as_str(), text.clone()));
-        Some(Embedded::whole(text.clone(), id))
-    }
-
     fn expand(
         &mut self,
         node: &Node,
         item: &StageItem,
+        lost: &Lost,
         name: &Spanned<String>,
         place: &Place,
         out: &mut Vec<StageDecl>,
     ) {
-        for (key, _) in node.entries() {
+        // A slip has been said.
+        let known = |key: &&(Key, Node)| StageItem::FIELDS.contains(&&*key.0.name);
+        for (key, _) in node.entries().iter().filter(known) {
             if !["use", "with", "name", "when", "mode"].contains(&&*key.name) {
                 self.say(
                     Diagnostic::new(Code::UnknownField, format!("a `use` has no field `{}`", key.name))
@@ -446,14 +390,28 @@ impl<'l, 'a> Expander<'l, 'a> {
         let shipped = place.chain.last().is_some_and(|link| link.value.starts_with("weir/"));
         let sibling =
             shipped.then(|| library.get_key_value(format!("weir/{}", name.value).as_str())).flatten();
-        let Some((shared, entry)) = sibling.or_else(|| library.get_key_value(name.value.as_str())) else {
+        let mut known = sibling.or_else(|| library.get_key_value(name.value.as_str()));
+        if known.is_none() {
+            if self.loader.gaps.may_hold("stages") {
+                self.has_gap = true;
+                return;
+            }
             let found =
                 Diagnostic::new(Code::UnknownName, format!("there is no policy `{}` to use", name.value))
                     .at(name.span);
-            self.say(match nearest(name, library.keys().map(|k| &**k)) {
+            let shipped = self.loader.environment.library.iter().map(|(name, _)| format!("weir/{name}"));
+            let mut names: Vec<String> = library.keys().map(|name| name.to_string()).chain(shipped).collect();
+            names.sort_unstable();
+            names.dedup();
+            self.say(match nearest(name, names.iter().map(String::as_str)) {
                 Some(near) => found.help(format!("did you mean `{near}`?")),
                 None => found.help("define it under `stages`; those shipped with Weir are called weir/NAME"),
             });
+            known =
+                slip_of(name, library.keys().map(AsRef::as_ref)).and_then(|near| library.get_key_value(near));
+        }
+        let Some((shared, entry)) = known else {
+            self.has_gap = true;
             return;
         };
         self.used.insert(shared.clone());
@@ -463,13 +421,16 @@ impl<'l, 'a> Expander<'l, 'a> {
                 found = found.also(link.span, format!("`{}` is used here", link.value));
             }
             self.say(found.help("a policy cannot bring in itself, not even by way of another"));
+            self.has_gap = true;
             return;
         }
-        let Some(library_item) = &entry.item else { return };
-        let Some((nodes, params)) = self.arguments(shared, library_item, item.with.as_ref(), name.span)
-        else {
+        let list = entry.item.as_ref().and_then(|item| Some((item, &item.stages.as_ref()?.node)));
+        let Some((library_item, list)) = list else {
+            self.has_gap = true;
             return;
         };
+        let with = item.with.as_ref().filter(|with| !with.is_null());
+        let arguments = self.arguments(shared, (library_item, entry), with, lost.has("with"), name.span);
         let link = Spanned { value: shared.clone(), span: name.span };
         let mut chain = place.chain.clone();
         chain.push(link.clone());
@@ -482,44 +443,18 @@ impl<'l, 'a> Expander<'l, 'a> {
         };
         let mode = item.mode.as_ref().map_or(Mode::Enforce, |mode| mode.value.into());
         let inner = Place {
-            nodes: Arc::new(nodes),
-            params: Arc::new(params),
+            nodes: Arc::new(arguments.nodes),
+            wrong_params: Arc::new(arguments.wrong),
+            params: Arc::new(arguments.params),
             prefix,
             when,
             mode: weaker(mode, place.mode),
+            lost: lost.clone(),
             used: Some(place.used.clone().unwrap_or(link)),
             chain,
             in_attempt: place.in_attempt,
             together: place.together,
         };
-        self.stages(&library_item.stages.node, &inner, out);
+        self.stages(list, &inner, out);
     }
-}
-
-/// The mode of a stage that came through a `use` with a mode of its own: the one that does less.
-fn weaker(a: Mode, b: Mode) -> Mode {
-    match (a, b) {
-        (Mode::Off, _) | (_, Mode::Off) => Mode::Off,
-        (Mode::Shadow, _) | (_, Mode::Shadow) => Mode::Shadow,
-        (Mode::Enforce, Mode::Enforce) => Mode::Enforce,
-    }
-}
-
-/// The path `relative` as seen from the file `here`; `None` where it leaves the set's folder.
-pub(crate) fn beside(here: &str, relative: &str) -> Option<String> {
-    if relative.starts_with('/') || relative.contains('\\') {
-        return None;
-    }
-    let mut parts: Vec<&str> = here.split('/').collect();
-    parts.pop();
-    for part in relative.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            name => parts.push(name),
-        }
-    }
-    Some(parts.join("/"))
 }

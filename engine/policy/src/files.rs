@@ -1,7 +1,7 @@
 //! Files of a set that stages name in their settings: lists (`.txt`), JSON Schemas (`.schema.json`).
 
 use crate::Spanned;
-use crate::expand::beside;
+use crate::declare::beside;
 use crate::snapshot::{FileKind, Snapshot, kind};
 use std::collections::BTreeMap;
 use std::sync::Arc;

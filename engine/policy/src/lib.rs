@@ -8,13 +8,16 @@
 
 mod arguments;
 mod bind;
+mod declare;
 mod deserialize;
 mod expand;
 mod fields;
 mod files;
+mod gather;
 mod identify;
 mod load;
 mod meaning;
+mod mend;
 mod node;
 mod read;
 mod scalar;
@@ -35,6 +38,7 @@ pub use identify::{
     TokenAlgorithm,
 };
 pub use load::{Environment, Loaded, load};
+pub use mend::Lost;
 pub use node::{Key, Node, NodeKind};
 pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::{language_schema, policy_schema};
@@ -44,11 +48,11 @@ pub use sections::{
     Limits, Listener, Model, ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel,
     StateFile, Target, Timeouts, Tls, TlsClients, Unsupported,
 };
-pub use set::{Named, PolicySet};
+pub use set::{Gaps, Named, Params, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
 pub use stage::{
-    BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, PipelineDecl, StageDecl, Stages, Together,
-    VERBS, verbs_of_field,
+    BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, ParamType, PipelineDecl, StageDecl,
+    Stages, Together, VERBS, verbs_of_field,
 };
 pub use tables::settings;
 

@@ -1,15 +1,16 @@
 //! A snapshot to a set: reads each file, binds each section, and checks what names mean.
 
-use crate::expand::{Expander, LibraryEntry};
+use crate::expand::Expander;
+use crate::mend::without;
 use crate::read::read;
 use crate::sections::{CallerKey, Listener, Model, Provider};
-use crate::set::{Named, PolicySet};
+use crate::set::{Gaps, Params, PolicySet};
 use crate::snapshot::{FileKind, Snapshot, kind};
-use crate::stage::{FrameDecl, FrameItem, LibraryItem, PipelineDecl, PipelineItem};
-use crate::{Builtins, Catalogue, Files, Key, Node, NodeKind, Spanned, bind, bind_as, meaning};
-use std::collections::{BTreeMap, HashMap};
+use crate::stage::{FrameDecl, FrameItem, ParamType, PipelineDecl, PipelineItem};
+use crate::{Builtins, Catalogue, Files, Key, Node, NodeKind, Spanned, meaning};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
-use weir_diagnostic::{Code, Diagnostic, Diagnostics, SourceId, Sources, Span, nearest};
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, SourceId, Sources, Span, nearest, slip_of};
 
 /// What the rooms above tell the loader.
 #[derive(Clone, Copy)]
@@ -29,7 +30,7 @@ pub struct Loaded {
     pub sources: Sources,
     /// The set; `None` where there are errors.
     pub set: Option<PolicySet>,
-    /// What could be made of a set that has errors: to look for more of them, never to be served.
+    /// A set with errors without what is wrong in it: to look for more of them, never to be served.
     pub partial: Option<PolicySet>,
     /// All findings, by file and place.
     pub diagnostics: Diagnostics,
@@ -67,6 +68,8 @@ pub fn load(snapshot: &Snapshot, environment: &Environment<'_>) -> Loaded {
         sources: Sources::default(),
         diagnostics: Diagnostics::new(),
         scripts: HashMap::new(),
+        gaps: Gaps::default(),
+        models: Vec::new(),
     };
     let set = loader.run();
     let Loader { sources, mut diagnostics, .. } = loader;
@@ -83,27 +86,24 @@ pub(crate) struct Loader<'a> {
     pub(crate) diagnostics: Diagnostics,
     /// The scripts read so far, by path.
     pub(crate) scripts: HashMap<String, SourceId>,
+    /// What is defined without being known.
+    pub(crate) gaps: Gaps,
+    /// The names of the models that are defined.
+    pub(crate) models: Vec<Arc<str>>,
 }
 
 /// One file that was read.
-struct File {
-    source: SourceId,
-    path: String,
-    root: Node,
-}
-
-/// A list of pipelines or frames, and what its file says about its place among others.
-struct Listed<'f> {
-    order: Option<i64>,
-    key: Key,
-    items: &'f [Node],
+pub(crate) struct File {
+    pub(crate) source: SourceId,
+    pub(crate) path: String,
+    pub(crate) root: Node,
 }
 
 impl Loader<'_> {
     fn run(&mut self) -> Option<PolicySet> {
-        let (files, whole) = self.read_files();
+        let mut files = self.read_files();
         if files.is_empty() {
-            if whole {
+            if !self.gaps.files {
                 self.diagnostics.push(
                     Diagnostic::new(Code::EmptySet, "the folder holds no policy")
                         .help("a policy is a file ending in .yaml or .yml; *.test.yaml are cases"),
@@ -111,18 +111,22 @@ impl Loader<'_> {
             }
             return None;
         }
-        self.sections(&files, whole);
+        self.sections(&mut files);
 
         let listeners = self.named::<Listener>(&files, "listeners", "the listener");
         let keys = self.named::<CallerKey>(&files, "keys", "the key");
         let providers = self.named::<Provider>(&files, "providers", "the provider");
         let models = self.named::<Model>(&files, "models", "the model");
+        self.gaps.models = models.wrong();
+        self.models = models.names.clone();
         let library = self.library(&files);
         let param_nodes: BTreeMap<Arc<str>, Node> =
             self.unique(&files, "params").into_iter().map(|(k, v)| (k.name.clone(), v.clone())).collect();
-        let params: serde_json::Map<_, _> =
-            param_nodes.iter().map(|(name, node)| (name.to_string(), node.to_json())).collect();
-        let params = Arc::new(params);
+        let params = Arc::new(Params {
+            values: param_nodes.iter().map(|(name, node)| (name.to_string(), node.to_json())).collect(),
+            types: param_nodes.iter().map(|(name, node)| (name.clone(), ParamType::of(node))).collect(),
+            open: self.gaps.may_hold("params"),
+        });
         let admin = self.single(&files, "admin");
         let observe = self.single(&files, "observe").unwrap_or_default();
         let state = self.single(&files, "state");
@@ -132,39 +136,26 @@ impl Loader<'_> {
         let mut expander = Expander::new(self, &library, param_nodes, params.clone());
         let mut frames = Vec::new();
         for item in frame_lists.iter().flat_map(|list| list.items) {
-            let place = first_key(item);
-            let Some(bound) =
-                bind_as::<FrameItem>(item, "the frame", place, &mut expander.loader.diagnostics)
-            else {
-                continue;
-            };
-            let stages = expander.list(&bound.stages.node);
-            frames.push(FrameDecl { name: shared(&bound.frame), when: bound.when, stages });
+            let (bound, lost, stages) = expander.outer::<FrameItem>(item, "the frame");
+            let bound = bound.unwrap_or_default();
+            frames.push(FrameDecl { name: called(bound.frame, item), when: bound.when, stages, lost });
         }
         let mut pipelines = Vec::new();
         for item in pipeline_lists.iter().flat_map(|list| list.items) {
-            let place = first_key(item);
-            let bound =
-                bind_as::<PipelineItem>(item, "the pipeline", place, &mut expander.loader.diagnostics);
-            // The stages are worth a look even where something beside them is wrong.
-            let stages = match bound.as_ref().map(|b| b.stages.as_ref().map(|s| &s.node)) {
-                Some(stages) => stages,
-                None => item.get("stages"),
-            };
-            let stages = stages.map(|list| expander.list(list)).unwrap_or_default();
-            if let Some(bound) = bound {
-                pipelines.push(PipelineDecl {
-                    name: shared(&bound.pipeline),
-                    when: bound.when,
-                    anonymous: bound.anonymous,
-                    deadline: bound.deadline.map(|d| d.value.0),
-                    stages,
-                });
-            }
+            let (bound, lost, stages) = expander.outer::<PipelineItem>(item, "the pipeline");
+            let Some(bound) = bound else { continue };
+            pipelines.push(PipelineDecl {
+                name: called(bound.pipeline, item),
+                when: bound.when,
+                anonymous: bound.anonymous,
+                deadline: bound.deadline.map(|deadline| deadline.value.0),
+                stages,
+                lost,
+            });
         }
         expander.finish();
 
-        let set = PolicySet {
+        let mut set = PolicySet {
             revision: self.snapshot.revision,
             listeners: listeners.defined,
             keys: keys.defined,
@@ -177,15 +168,15 @@ impl Loader<'_> {
             admin,
             observe,
             state,
+            gaps: self.gaps.clone(),
         };
-        meaning::check(&set, &providers.names, whole, self.environment, &mut self.diagnostics);
+        meaning::check(&mut set, &providers.names, self.environment, &mut self.diagnostics);
         Some(set)
     }
 
-    /// Reads every policy file; false where one could not be read, so that what is missing may stand there.
-    fn read_files(&mut self) -> (Vec<File>, bool) {
+    /// Reads every policy file.
+    fn read_files(&mut self) -> Vec<File> {
         let mut files = Vec::new();
-        let mut whole = true;
         for file in &self.snapshot.files {
             // What is wrong with a text is told to the stage that names it.
             let is_text = matches!(kind(&file.path), Some(FileKind::Text));
@@ -194,7 +185,7 @@ impl Loader<'_> {
             }
             match &file.content {
                 Err(why) => {
-                    whole = false;
+                    self.gaps.files = true;
                     let source = self.sources.add(file.path.as_str(), "");
                     self.diagnostics.push(
                         Diagnostic::new(Code::UnreadableFile, format!("{}: {why}", file.path))
@@ -208,7 +199,7 @@ impl Loader<'_> {
                             files.push(File { source, path: file.path.clone(), root });
                         }
                         Some(root) => {
-                            whole = false;
+                            self.gaps.files = true;
                             self.diagnostics.push(
                                 Diagnostic::new(
                                     Code::WrongType,
@@ -220,18 +211,19 @@ impl Loader<'_> {
                                 .at(root.span),
                             );
                         }
-                        None => whole = false,
+                        None => self.gaps.files = true,
                     }
                 }
             }
         }
-        (files, whole)
+        files
     }
 
     /// Whether each section is one, and the edition is stated.
-    fn sections(&mut self, files: &[File], whole: bool) {
+    fn sections(&mut self, files: &mut [File]) {
+        files.iter_mut().for_each(|file| self.respelt(file));
         let mut edition = false;
-        for file in files {
+        for file in &*files {
             for (key, value) in file.root.entries() {
                 let name = &*key.name;
                 if name == "weir" {
@@ -257,13 +249,7 @@ impl Loader<'_> {
                         .help("take the section out"),
                     );
                 } else if !SECTIONS.contains(&name) {
-                    let found =
-                        Diagnostic::new(Code::UnknownSection, format!("there is no section `{name}`"))
-                            .at(key.span);
-                    self.diagnostics.push(match nearest(name, SECTIONS) {
-                        Some(near) => found.help(format!("did you mean `{near}`?")),
-                        None => found.help(format!("sections are {}", SECTIONS.join(", "))),
-                    });
+                    self.unknown_section(key);
                 } else if name == "order" {
                     if !matches!(value.kind, NodeKind::Int(_)) {
                         self.diagnostics.push(
@@ -278,13 +264,25 @@ impl Loader<'_> {
                         _ => false,
                     };
                     if !fits {
-                        let wanted = if list { "a list" } else { "a mapping of names" };
+                        self.gaps.sections.push(key.name.clone());
+                        let wanted = match name {
+                            "pipelines" | "frames" => "a list",
+                            "observe" | "state" | "admin" => "a mapping",
+                            _ => "a mapping of names",
+                        };
                         self.diagnostics.push(
                             Diagnostic::new(
                                 Code::WrongType,
                                 format!("`{name}` takes {wanted}, not {}", value.kind_name()),
                             )
-                            .at(key.span),
+                            .at(key.span)
+                            .help(match name {
+                                "pipelines" => "write `- pipeline: NAME` for each, with its `stages:` below",
+                                "frames" => "write `- frame: NAME` for each, with its `stages:` below",
+                                "observe" => "write `observe: { traces: 256 }`; `- observe: log` is a stage",
+                                "state" => "write `state: { file: weir.db }`",
+                                _ => "write a name for each, and what it is below",
+                            }),
                         );
                     } else if name == "frames" && file.path.contains('/') {
                         self.diagnostics.push(
@@ -300,7 +298,7 @@ impl Loader<'_> {
                 }
             }
         }
-        if let (false, true, Some(first)) = (edition, whole, files.first()) {
+        if let (false, false, Some(first)) = (edition, self.gaps.files, files.first()) {
             self.diagnostics.push(
                 Diagnostic::new(
                     Code::BadEdition,
@@ -312,144 +310,36 @@ impl Loader<'_> {
         }
     }
 
-    /// The entries of a section in all files; a name that stands twice is reported and counts once.
-    fn unique<'f>(&mut self, files: &'f [File], section: &str) -> Vec<&'f (Key, Node)> {
-        let mut seen: HashMap<&str, Span> = HashMap::new();
-        let mut found = Vec::new();
-        for entry in files.iter().filter_map(|file| file.root.get(section)).flat_map(Node::entries) {
-            match seen.get(&*entry.0.name) {
-                Some(first) => self.diagnostics.push(twice(section, &entry.0.name, entry.0.span, *first)),
-                None => {
-                    seen.insert(&entry.0.name, entry.0.span);
-                    found.push(entry);
-                }
-            }
-        }
-        found
-    }
-
-    fn named<T>(&mut self, files: &[File], section: &str, what: &str) -> Definitions<T>
-    where
-        T: serde::de::DeserializeOwned + schemars::JsonSchema,
-    {
-        let mut definitions = Definitions { defined: BTreeMap::new(), names: Vec::new() };
-        for (key, node) in self.unique(files, section) {
-            definitions.names.push(key.name.clone());
-            let what = format!("{what} `{}`", key.name);
-            if let Some(value) = bind_as::<T>(node, &what, key.span, &mut self.diagnostics) {
-                let name = Spanned { value: key.name.clone(), span: key.span };
-                definitions.defined.insert(key.name.clone(), Named { name, value });
-            }
-        }
-        definitions
-    }
-
-    /// A section that stands in one file only.
-    fn single<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
-        &mut self,
-        files: &[File],
-        section: &str,
-    ) -> Option<T> {
-        let mut first: Option<&Key> = None;
-        let mut found = None;
-        for (key, node) in
-            files.iter().filter_map(|file| file.root.entry(section)).filter(|(_, n)| !n.is_null())
-        {
-            if let Some(first) = first {
-                let message = format!("the section `{section}` stands in two files");
-                self.diagnostics.push(
-                    Diagnostic::new(Code::DuplicateName, message).at(key.span).also(first.span, "first here"),
-                );
-                continue;
-            }
-            first = Some(key);
-            found = bind(node, &mut self.diagnostics);
-        }
-        found
-    }
-
-    /// The library entries of the set, and of the library shipped with Weir if one of it is used.
-    fn library(&mut self, files: &[File]) -> BTreeMap<Arc<str>, LibraryEntry> {
-        let mut entries = BTreeMap::new();
-        for (key, node) in self.unique(files, "stages") {
-            self.library_entry(key.name.clone(), key.span, node, false, &mut entries);
-        }
-        let uses_shipped =
-            self.snapshot.files.iter().any(|f| f.content.as_ref().is_ok_and(|t| t.contains("weir/")));
-        for (name, text) in self.environment.library.iter().filter(|_| uses_shipped) {
-            let source = self.sources.add(format!("weir/{name}.yaml"), *text);
-            let Some(root) = read(source, text, &mut self.diagnostics) else { continue };
-            for (key, node) in root.get("stages").map(Node::entries).unwrap_or(&[]) {
-                self.library_entry(
-                    Arc::from(format!("weir/{}", key.name)),
-                    key.span,
-                    node,
-                    true,
-                    &mut entries,
-                );
-            }
-        }
-        entries
-    }
-
-    fn library_entry(
-        &mut self,
-        name: Arc<str>,
-        span: Span,
-        node: &Node,
-        shipped: bool,
-        entries: &mut BTreeMap<Arc<str>, LibraryEntry>,
-    ) {
-        let what = format!("the policy `{name}`");
-        let item = bind_as::<LibraryItem>(node, &what, span, &mut self.diagnostics);
-        entries.insert(name, LibraryEntry { span, item, shipped });
-    }
-
-    /// The lists of a section in the order that their files state.
-    fn ordered<'f>(&mut self, files: &'f [File], section: &str) -> Vec<Listed<'f>> {
-        let mut lists: Vec<Listed<'f>> = Vec::new();
-        for file in files {
-            let Some((key, node)) = file.root.entry(section) else { continue };
-            if node.items().is_empty() {
-                continue;
-            }
-            let order = match file.root.get("order").map(|n| &n.kind) {
-                Some(NodeKind::Int(n)) => Some(*n),
-                _ => None,
+    /// Reports sections whose names are slips beyond much doubt, and gives them the name that was meant.
+    fn respelt(&mut self, file: &mut File) {
+        let mut meant = HashMap::new();
+        for (key, _) in file.root.entries() {
+            let is_known = |name: &str| {
+                SECTIONS.contains(&name) || NOT_SERVED.iter().any(|(section, _)| *section == name)
             };
-            lists.push(Listed { order, key: key.clone(), items: node.items() });
-        }
-        if lists.len() > 1 {
-            for (n, list) in lists.iter().enumerate() {
-                let clash =
-                    lists.iter().take(n).find(|other| other.order == list.order && list.order.is_some());
-                let found = match (list.order, clash) {
-                    (None, _) => {
-                        format!("two files hold {section}, and this one does not say which comes first")
-                    }
-                    (Some(order), Some(_)) => format!("two files hold {section} with `order: {order}`"),
-                    (Some(_), None) => continue,
-                };
-                let other = clash.or_else(|| lists.iter().enumerate().find(|(m, _)| *m != n).map(|(_, l)| l));
-                let mut found = Diagnostic::new(Code::UnclearOrder, found)
-                    .at(list.key.span)
-                    .cause("nothing depends on the names of files")
-                    .help("write `order: 10` beside it, with another number in each file");
-                if let Some(other) = other {
-                    found = found.also(other.key.span, format!("other {section}"));
-                }
-                self.diagnostics.push(found);
+            if let Some(near) = slip_of(&key.name, SECTIONS)
+                && !is_known(&key.name)
+                && file.root.get(near).is_none()
+                && !meant.values().any(|other: &Arc<str>| **other == *near)
+            {
+                self.unknown_section(key);
+                meant.insert(key.span, Arc::from(near));
             }
         }
-        lists.sort_by_key(|list| list.order);
-        lists
+        file.root = without(&file.root, &HashSet::new(), &meant);
     }
-}
 
-/// What a section defines; `names` has those too whose definition is wrong.
-struct Definitions<T> {
-    defined: BTreeMap<Arc<str>, Named<T>>,
-    names: Vec<Arc<str>>,
+    fn unknown_section(&mut self, key: &Key) {
+        let found =
+            Diagnostic::new(Code::UnknownSection, format!("there is no section `{}`", key.name)).at(key.span);
+        self.diagnostics.push(match nearest(&key.name, SECTIONS) {
+            Some(near) => {
+                self.gaps.sections.push(Arc::from(near));
+                found.help(format!("did you mean `{near}`?"))
+            }
+            None => found.help(format!("sections are {}", SECTIONS.join(", "))),
+        });
+    }
 }
 
 pub(crate) fn twice(section: &str, name: &str, again: Span, first: Span) -> Diagnostic {
@@ -466,6 +356,10 @@ pub(crate) fn first_key(node: &Node) -> Span {
     node.entries().first().map_or(node.span, |(key, _)| key.span)
 }
 
-fn shared(name: &Spanned<String>) -> Spanned<Arc<str>> {
-    Spanned { value: Arc::from(name.value.as_str()), span: name.span }
+/// The name of a pipeline or frame; `…` where it has none, which was said.
+fn called(name: Option<Spanned<String>>, item: &Node) -> Spanned<Arc<str>> {
+    match name {
+        Some(name) => Spanned { value: Arc::from(name.value.as_str()), span: name.span },
+        None => Spanned { value: Arc::from("…"), span: first_key(item) },
+    }
 }

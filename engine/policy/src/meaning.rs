@@ -3,17 +3,19 @@
 use crate::load::twice;
 use crate::set::Named;
 use crate::stage::StageDecl;
-use crate::{CallerKey, Environment, Listener, Model, PolicySet, Price, Provider, Secret, Spanned};
+use crate::{
+    CallerKey, Environment, Identify, Listener, Model, ModelRoute, PolicySet, Price, Provider, Secret,
+    Spanned,
+};
 use std::collections::HashMap;
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 
-/// Checks a set. `providers` are the names defined, those with errors of their own included; where not all files could be
-/// read (`whole` is false), nothing is said about names that may stand in them.
+/// Checks a set. `providers` are the names defined, those with errors of their own included. What is found wrong in a field is
+/// noted as lost, so that no room above says it again.
 pub(crate) fn check(
-    set: &PolicySet,
+    set: &mut PolicySet,
     providers: &[Arc<str>],
-    whole: bool,
     environment: &Environment<'_>,
     diagnostics: &mut Diagnostics,
 ) {
@@ -22,12 +24,15 @@ pub(crate) fn check(
     for listener in set.listeners.values() {
         check_listener(listener, &mut addresses, diagnostics);
     }
-    set.keys.values().for_each(|key| check_key(key, diagnostics));
-    set.providers.values().for_each(|provider| check_provider(provider, &rows, diagnostics));
-    set.models.values().for_each(|model| check_model(model, providers, whole, diagnostics));
+    check_identity(set, diagnostics);
+    set.keys.values_mut().for_each(|key| check_key(key, diagnostics));
+    set.providers.values_mut().for_each(|provider| check_provider(provider, &rows, diagnostics));
+    // Where not all providers are known, nothing is said about their names.
+    let providers = (!set.gaps.may_hold("providers")).then_some(providers);
+    set.models.values().for_each(|model| check_model(model, providers, diagnostics));
 
     let mut names: HashMap<&str, Span> = HashMap::new();
-    for pipeline in &set.pipelines {
+    for pipeline in set.pipelines.iter().filter(|pipeline| !pipeline.lost.has("pipeline")) {
         if let Some(first) = names.insert(&pipeline.name.value, pipeline.name.span) {
             diagnostics.push(twice("pipelines", &pipeline.name.value, pipeline.name.span, first));
         }
@@ -35,7 +40,9 @@ pub(crate) fn check(
     let mut names: HashMap<&str, Span> = HashMap::new();
     let mut framed: HashMap<&str, Span> = HashMap::new();
     for frame in &set.frames {
-        if let Some(first) = names.insert(&frame.name.value, frame.name.span) {
+        if !frame.lost.has("frame")
+            && let Some(first) = names.insert(&frame.name.value, frame.name.span)
+        {
             diagnostics.push(twice("frames", &frame.name.value, frame.name.span, first));
         }
         check_stage_names(&frame.stages, &mut framed, diagnostics);
@@ -50,7 +57,8 @@ fn check_stage_names<'s>(
     names: &mut HashMap<&'s str, Span>,
     diagnostics: &mut Diagnostics,
 ) {
-    for stage in stages {
+    // A stage whose name is wrong has another one once it is mended.
+    for stage in stages.iter().filter(|stage| !stage.lost.any(&["name", stage.verb.name()])) {
         // What comes from a library entry is told apart where it is used.
         let place = stage.used.as_ref().map_or(stage.span, |used| used.span);
         match names.get(&*stage.name) {
@@ -70,6 +78,31 @@ fn check_stage_names<'s>(
             }
         }
         check_stage_names(&stage.attempt, names, diagnostics);
+    }
+}
+
+/// Keys that no listener asks for.
+fn check_identity(set: &PolicySet, diagnostics: &mut Diagnostics) {
+    fn takes_keys(way: &Spanned<Identify>) -> bool {
+        match &way.value {
+            Identify::Key | Identify::Basic => true,
+            Identify::Any(ways) | Identify::All(ways) => ways.iter().any(takes_keys),
+            Identify::Mtls(_) | Identify::Jwt(_) | Identify::Allow(_) | Identify::External(_) => false,
+        }
+    }
+    let asks = |listener: &Named<Listener>| {
+        listener.value.identify.iter().any(takes_keys) || listener.lost.has("identify")
+    };
+    let all_known = !set.gaps.may_hold("listeners") && !set.listeners.is_empty();
+    if let (Some(key), true) = (set.keys.values().next(), all_known)
+        && !set.listeners.values().any(asks)
+    {
+        diagnostics.push(
+            Diagnostic::new(Code::Unused, format!("no listener asks for the key `{}`", key.name.value))
+                .at(key.name.span)
+                .cause("a listener knows callers only by what its `identify` names")
+                .help("say `identify: [ key ]` on the listener"),
+        );
     }
 }
 
@@ -101,26 +134,37 @@ fn check_listener<'s>(
     }
 }
 
-fn check_key(key: &Named<CallerKey>, diagnostics: &mut Diagnostics) {
+fn check_key(key: &mut Named<CallerKey>, diagnostics: &mut Diagnostics) {
     let what = format!("the key `{}`", key.name.value);
-    check_proof(&key.value.hash, &key.value.secret, &what, key.name.span, diagnostics);
-    if let Some(previous) = &key.value.previous {
-        let what = format!("`previous` of {what}");
-        check_proof(&previous.hash, &previous.secret, &what, previous.until.span, diagnostics);
+    let (value, place) = (&key.value, key.name.span);
+    if !key.lost.any(&["hash", "secret"])
+        && !check_proof(&value.hash, &value.secret, &what, place, diagnostics)
+    {
+        key.lost.add("hash");
     }
-    for pattern in &key.value.models {
-        check_pattern(pattern, key.name.span, diagnostics);
+    if let Some(previous) = &value.previous {
+        let what = format!("`previous` of {what}");
+        let place = previous.until.span;
+        if !key.lost.has("previous")
+            && !check_proof(&previous.hash, &previous.secret, &what, place, diagnostics)
+        {
+            key.lost.add("previous");
+        }
+    }
+    for pattern in &value.models {
+        check_pattern(pattern, place, diagnostics);
     }
 }
 
-/// What proves a key: its hash or itself.
+/// What proves a key: its hash or itself. False where that was found wrong.
 fn check_proof(
     hash: &Option<Spanned<String>>,
     secret: &Option<Secret>,
     what: &str,
     place: Span,
     diagnostics: &mut Diagnostics,
-) {
+) -> bool {
+    let before = diagnostics.len();
     match (hash, secret) {
         (None, None) => diagnostics.push(
             Diagnostic::new(Code::MissingField, format!("{what} has neither `hash` nor `secret`"))
@@ -145,6 +189,7 @@ fn check_proof(
         }
         (None, Some(_)) => {}
     }
+    diagnostics.len() == before
 }
 
 fn check_pattern(pattern: &str, span: Span, diagnostics: &mut Diagnostics) {
@@ -157,8 +202,8 @@ fn check_pattern(pattern: &str, span: Span, diagnostics: &mut Diagnostics) {
     }
 }
 
-fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut Diagnostics) {
-    let (name, value) = (&provider.name, &provider.value);
+fn check_provider(provider: &mut Named<Provider>, rows: &[String], diagnostics: &mut Diagnostics) {
+    let (name, value, lost) = (&provider.name, &provider.value, &mut provider.lost);
     match &value.from {
         Some(row) if !rows.contains(row) => {
             let found =
@@ -168,12 +213,17 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
                 Some(near) => found.help(format!("did you mean `{near}`?")),
                 None => found.help("`weir models` lists them; for another API give `dialect` and `base_url`"),
             });
+            lost.add("from");
         }
+        None if lost.has("from") => {}
         Some(_) => {}
         None => {
             let missing = [("dialect", value.dialect.is_none()), ("base_url", value.base_url.is_none())];
-            let missing: Vec<_> =
-                missing.iter().filter(|(_, absent)| *absent).map(|(n, _)| format!("`{n}`")).collect();
+            let missing: Vec<_> = missing
+                .iter()
+                .filter(|(name, absent)| *absent && !lost.has(name))
+                .map(|(n, _)| format!("`{n}`"))
+                .collect();
             if !missing.is_empty() {
                 diagnostics.push(
                     Diagnostic::new(
@@ -183,15 +233,29 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
                     .at(name.span)
                     .help("`from:` names a row of the catalogue; without it `dialect` and `base_url` say where it is"),
                 );
+                lost.add("from");
             }
         }
     }
     if let Some(aws) = &value.aws {
         let place = aws.secret_access_key.span;
-        if value.region.as_deref().unwrap_or_default().is_empty() {
+        if value.region.as_deref().unwrap_or_default().is_empty() && !lost.has("region") {
             let message = format!("the provider `{}` signs for no region", name.value);
             diagnostics.push(Diagnostic::new(Code::MissingField, message).at(place).help("say `region:`"));
         }
+    }
+    if value.optional && value.secrets().next().is_none() && !lost.any(&["key", "aws", "azure", "google"]) {
+        diagnostics.push(
+            Diagnostic::new(
+                Code::NeverHappens,
+                format!(
+                    "`optional` changes nothing: the provider `{}` has no key that could be missing",
+                    name.value
+                ),
+            )
+            .at(name.span)
+            .help("leave it out, or give it a `key`"),
+        );
     }
     let entra = value.azure.as_ref().and_then(|azure| azure.entra.as_ref());
     let ways = [
@@ -230,6 +294,7 @@ fn check_provider(provider: &Named<Provider>, rows: &[String], diagnostics: &mut
                 Diagnostic::new(Code::BadValue, format!("`base_url` of `{}`: {why}", name.value))
                     .at(url.span),
             );
+            lost.add("base_url");
         }
     }
 }
@@ -246,11 +311,12 @@ fn check_price(price: Option<&Price>, place: Span, diagnostics: &mut Diagnostics
     }
 }
 
-fn check_model(model: &Named<Model>, providers: &[Arc<str>], whole: bool, diagnostics: &mut Diagnostics) {
+fn check_model(model: &Named<Model>, providers: Option<&[Arc<str>]>, diagnostics: &mut Diagnostics) {
     check_pattern(&model.name.value, model.name.span, diagnostics);
     check_price(model.value.price.as_ref(), model.name.span, diagnostics);
     for target in &model.value.targets {
-        if !whole || providers.iter().any(|p| **p == *target.provider.value) {
+        let Some(providers) = providers else { break };
+        if providers.iter().any(|p| **p == *target.provider.value) {
             continue;
         }
         let found =
@@ -261,7 +327,31 @@ fn check_model(model: &Named<Model>, providers: &[Arc<str>], whole: bool, diagno
             None => found.help("define it under `providers`"),
         });
     }
-    if !model.value.targets.is_empty() && model.value.targets.iter().all(|t| t.weight == 0) {
+    if model.value.route == ModelRoute::Weighted && model.value.targets.iter().any(|target| target.weight > 0)
+    {
+        for target in model.value.targets.iter().filter(|target| target.weight == 0) {
+            let message = format!("this target of `{}` is never chosen: its weight is 0", model.name.value);
+            diagnostics.push(
+                Diagnostic::new(Code::NeverHappens, message)
+                    .at(target.provider.span)
+                    .help("take it out, give it a weight, or say `route: fallback` to try it where the one before fails"),
+            );
+        }
+    }
+    if model.value.route == ModelRoute::Fallback {
+        for target in model.value.targets.iter().filter(|target| target.weight != 1) {
+            let message = "a `weight` counts for nothing where `route` is `fallback`";
+            diagnostics.push(
+                Diagnostic::new(Code::NeverHappens, message)
+                    .at(target.provider.span)
+                    .help("leave it out: targets are tried in written order"),
+            );
+        }
+    }
+    if !model.value.targets.is_empty()
+        && !model.lost.has("targets")
+        && model.value.targets.iter().all(|t| t.weight == 0)
+    {
         diagnostics.push(
             Diagnostic::new(Code::BadValue, format!("every target of `{}` has weight 0", model.name.value))
                 .at(model.name.span)

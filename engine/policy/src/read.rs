@@ -65,11 +65,19 @@ impl Reader<'_> {
         for next in Parser::new_from_str_with_options(self.text, options) {
             let (event, at) = next.map_err(|error| {
                 let byte = error.marker().byte_offset().unwrap_or(self.text.len());
+                // The parser has a limit of its own, which a run of opening brackets meets before the first of them is read.
+                if matches!(error.kind(), granit_parser::ErrorKind::RecursionLimitExceeded) {
+                    return self.too_deep(byte);
+                }
                 Box::new(
                     Diagnostic::new(Code::BadYaml, format!("this is not YAML: {}", lower(&error.info())))
                         .at(self.point(byte))
                         .label("the parser gave up here")
-                        .cause("the slip may stand just above: an indentation, a quote or a colon"),
+                        .cause("the slip may stand just above: an indentation, a quote or a colon")
+                        .help(match self.text.get(..byte).is_some_and(|text| text.ends_with('\t')) {
+                            true => "indent with spaces: YAML takes no tabs there",
+                            false => "a mapping is `name: value`, with a space behind the colon; a text with `: ` or ` #` in it is quoted",
+                        }),
                 )
             })?;
             let range = at.byte_range().unwrap_or(self.text.len()..self.text.len());
@@ -103,10 +111,7 @@ impl Reader<'_> {
                     if tag.is_some() {
                         return Err(self.tagged(&at));
                     }
-                    return Err(Box::new(
-                        Diagnostic::new(Code::TooLarge, format!("nested more than {MAX_DEPTH} levels deep"))
-                            .at(self.point(range.start)),
-                    ));
+                    return Err(self.too_deep(range.start));
                 }
                 Event::SequenceStart(style, anchor, _) => {
                     self.counted(&range)?;
@@ -148,6 +153,14 @@ impl Reader<'_> {
             Some(node) if !node.is_null() => node,
             _ => Node::empty_map(nothing),
         })
+    }
+
+    fn too_deep(&self, byte: usize) -> Stop {
+        Box::new(
+            Diagnostic::new(Code::TooLarge, format!("nested more than {MAX_DEPTH} levels deep"))
+                .at(self.point(byte))
+                .help("no policy needs as many: a bracket above may lack its other half"),
+        )
     }
 
     fn point(&self, byte: usize) -> Span {
@@ -446,6 +459,18 @@ mod tests {
             let (node, diagnostics) = nodes(&text);
             assert!(node.is_none(), "{text:.40}");
             assert_eq!(diagnostics.len(), 1, "{text:.40}");
+        }
+        // Whoever meets the limit first, the parser's or ours: it is one limit to those who read of it.
+        for text in [
+            format!("a: {}", "[".repeat(5_000)),
+            format!("a: {}{}", "[".repeat(65), "]".repeat(65)),
+            format!("a: {}{}", "[".repeat(300), "]".repeat(300)),
+            format!("a: {}1{}", "{b: ".repeat(300), "}".repeat(300)),
+            format!("{}x", "- ".repeat(5_000)),
+        ] {
+            let (_, diagnostics) = nodes(&text);
+            let said: Vec<(Code, &str)> = diagnostics.iter().map(|d| (d.code, &*d.message)).collect();
+            assert_eq!(said, [(Code::TooLarge, "nested more than 64 levels deep")], "{text:.40}");
         }
     }
 

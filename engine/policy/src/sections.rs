@@ -61,20 +61,25 @@ pub struct TlsClients {
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
     /// Largest request body, also once decompressed; more is 413.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub body: ByteSize,
     /// Largest sum of all headers; more is 431.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub headers: ByteSize,
     /// Most headers of one request; more is 431.
     #[schemars(range(min = 1, max = 10000))]
     pub header_count: usize,
     /// Longest time for a request's headers to arrive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub header_timeout: Duration,
     /// Longest time for a request's body to arrive.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub body_timeout: Duration,
     /// Most connections at a time; more are closed at once.
     #[schemars(range(min = 1))]
     pub connections: usize,
     /// Longest time that a connection may wait for its next request.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub idle: Duration,
 }
 
@@ -385,12 +390,16 @@ pub enum Http2 {
 #[serde(deny_unknown_fields, default)]
 pub struct Timeouts {
     /// For the connection, TLS included.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub connect: Duration,
     /// From the request's last byte to the reply's first.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub first_byte: Duration,
     /// Between two parts of a reply.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub between: Duration,
     /// For the whole reply.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub total: Duration,
 }
 

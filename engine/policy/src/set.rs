@@ -1,9 +1,10 @@
 //! A set of policies, typed.
 
+use crate::mend::Lost;
 use crate::secret::files_in;
 use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider, StateFile};
 use crate::snapshot::Revision;
-use crate::stage::{FrameDecl, PipelineDecl, StageDecl};
+use crate::stage::{FrameDecl, ParamType, PipelineDecl, StageDecl};
 use crate::{Files, Secret, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -15,6 +16,39 @@ pub struct Named<T> {
     pub name: Spanned<Arc<str>>,
     /// What it names.
     pub value: T,
+    /// The fields that are left out because they are wrong; none in a set that loads.
+    pub lost: Lost,
+}
+
+/// Parameters as expressions and scripts read them.
+#[derive(Clone, Debug, Default)]
+pub struct Params {
+    /// Their values.
+    pub values: serde_json::Map<String, serde_json::Value>,
+    /// Their types: as declared where they are, else by the value.
+    pub types: BTreeMap<Arc<str>, ParamType>,
+    /// Whether there may be others, which could not be read.
+    pub open: bool,
+}
+
+/// What may be defined without being known. Nothing in a set that loads.
+#[derive(Clone, Debug, Default)]
+pub struct Gaps {
+    /// Whether a file could not be read: anything may stand in it.
+    pub files: bool,
+    /// Whether it is not known which pipeline comes first.
+    pub order: bool,
+    /// Models whose definition is wrong as a whole.
+    pub models: Vec<Arc<str>>,
+    /// Sections that could not be read.
+    pub(crate) sections: Vec<Arc<str>>,
+}
+
+impl Gaps {
+    /// Whether a section may define more than is known.
+    pub fn may_hold(&self, section: &str) -> bool {
+        self.files || self.sections.iter().any(|one| **one == *section)
+    }
 }
 
 /// A set of policies, typed, with the places of everything.
@@ -35,7 +69,7 @@ pub struct PolicySet {
     /// The frames, outermost first.
     pub frames: Vec<FrameDecl>,
     /// The set's own parameters: what `params` is outside library entries.
-    pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+    pub params: Arc<Params>,
     /// The files that stages name in their settings.
     pub files: Files,
     /// Who may use the admin API; `None`: nobody may change anything there.
@@ -44,6 +78,8 @@ pub struct PolicySet {
     pub observe: Observe,
     /// Where counts are kept; `None`: in the process.
     pub state: Option<StateFile>,
+    /// What could not be read.
+    pub gaps: Gaps,
 }
 
 impl PolicySet {

@@ -8,22 +8,51 @@ use crate::fields::LATER;
 use crate::node::{Key, Node, NodeKind};
 use crate::secret;
 use serde_json::{Map, Value};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 use weir_diagnostic::units::{Budget, ByteSize, Duration, Quota, Rate, Ratio, UnitError};
-use weir_diagnostic::{Code, Diagnostic, Span, nearest};
-use wording::{bad_word, expected, expected_of, joined, one_of, wrong_type};
+use weir_diagnostic::{Code, Diagnostic, Span, nearest, slip_of};
+use wording::{bad_word, expected, expected_of, fields_help, joined, one_of, sentence, wrong_type};
 pub(crate) use wording::{misplaced_secret, unit_error, unknown_field};
 
 /// Checks `node` against `schema`, whose references are resolved in `root`. `what` names the thing in messages ("the guard
 /// `pii`"), `place` is where something missing is reported.
-pub(crate) fn check(node: &Node, schema: &Value, root: &Value, what: &str, place: Span) -> Vec<Diagnostic> {
-    let mut walk = Walk { root, out: Vec::new() };
+/// What stands at the places in `unknown` fits.
+pub(crate) fn look<'a>(
+    node: &'a Node,
+    schema: &'a Value,
+    root: &'a Value,
+    what: &str,
+    place: Span,
+    unknown: &'a HashSet<Span>,
+) -> Look {
+    let mut walk = Walk::new(root, node, unknown);
     walk.value(node, schema, what, place, 0);
-    walk.out
+    let wrong = walk.out.iter().filter_map(|finding| finding.span).collect();
+    let mut found = walk.out;
+    found.extend(walk.missing);
+    Look { found, wrong, slips: walk.slips }
+}
+
+/// What is wrong with a node.
+#[derive(Clone)]
+pub(crate) struct Look {
+    pub(crate) found: Vec<Diagnostic>,
+    /// The places of keys and values that are wrong.
+    pub(crate) wrong: HashSet<Span>,
+    /// The places of keys that are slips beyond much doubt, and what was meant: their values were looked at as its.
+    pub(crate) slips: HashMap<Span, Arc<str>>,
 }
 
 struct Walk<'a> {
     root: &'a Value,
+    /// The node that the walk began at.
+    top: &'a Node,
+    unknown: &'a HashSet<Span>,
+    /// What that node has not, as a whole.
+    missing: Vec<Diagnostic>,
     out: Vec<Diagnostic>,
+    slips: HashMap<Span, Arc<str>>,
 }
 
 /// One subtree is not worth more findings than this.
@@ -33,13 +62,26 @@ const MOST_FINDINGS: usize = 1_000;
 const MAX_REFERENCES: usize = 256;
 
 impl<'a> Walk<'a> {
+    fn new(root: &'a Value, top: &'a Node, unknown: &'a HashSet<Span>) -> Self {
+        Self { root, top, unknown, missing: Vec::new(), out: Vec::new(), slips: HashMap::new() }
+    }
+
+    fn take(&mut self, other: Walk<'a>) {
+        self.missing.extend(other.missing);
+        self.out.extend(other.out);
+        self.slips.extend(other.slips);
+    }
+
     fn resolve(&self, schema: &'a Value) -> &'a Value {
         let pointer = schema.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix('#'));
         pointer.and_then(|p| self.root.pointer(p)).unwrap_or(schema)
     }
 
     fn value(&mut self, node: &Node, schema: &'a Value, what: &str, place: Span, depth: usize) {
-        if depth > MAX_REFERENCES || self.out.len() >= MOST_FINDINGS {
+        if depth > MAX_REFERENCES
+            || self.out.len() >= MOST_FINDINGS
+            || (!self.unknown.is_empty() && self.unknown.contains(&node.span))
+        {
             return;
         }
         let Some(rules) = schema.as_object() else {
@@ -102,7 +144,11 @@ impl<'a> Walk<'a> {
             self.out.push(unit_error(&error, what).at(node.span));
             return false;
         }
-        self.out.push(wrong_type(node, &expected(rules), what));
+        let mut found = wrong_type(node, &expected(rules), what);
+        if wanted.contains(&"object") && found.help.is_none() {
+            found.help = fields_help(rules);
+        }
+        self.out.push(found);
         false
     }
 
@@ -144,6 +190,16 @@ impl<'a> Walk<'a> {
             _ => {
                 if let Some(Err(error)) = unit(format, text) {
                     self.out.push(unit_error(&error, what).at(node.span));
+                } else if rules.get("exclusiveMinimum") == Some(&Value::from(0)) && is_zero(format, text) {
+                    let example = if format == "bytes" { "32MiB" } else { "60s" };
+                    self.out.push(
+                        Diagnostic::new(Code::BadValue, format!("{what} cannot be 0"))
+                            .at(node.span)
+                            .cause("nothing would ever fit in")
+                            .help(format!(
+                                "write how much, such as {example}, or leave it out for the default"
+                            )),
+                    );
                 }
             }
         }
@@ -184,9 +240,12 @@ impl<'a> Walk<'a> {
                 (None, None, None, None) => String::new(),
             };
             self.out.push(
-                Diagnostic::new(Code::BadValue, format!("{what} is out of range"))
-                    .at(node.span)
-                    .help(format!("it is {range}")),
+                Diagnostic::new(Code::BadValue, format!("{what} is out of range")).at(node.span).help(
+                    match rules.get("format").and_then(Value::as_str) {
+                        Some("ratio") if number > 1.0 => format!("it is {range}: write {number}%"),
+                        _ => format!("it is {range}"),
+                    },
+                ),
             );
         }
     }
@@ -257,8 +316,15 @@ impl<'a> Walk<'a> {
                 }
                 (None, Some(Value::Bool(false))) => {
                     let names = properties.unwrap_or(&none).keys().map(String::as_str);
-                    meant.extend(nearest(&key.name, names.clone()));
+                    let near = nearest(&key.name, names.clone());
+                    let slip = slip_of(&key.name, names.clone())
+                        .filter(|name| node.get(name).is_none() && !meant.contains(name));
+                    meant.extend(near);
                     self.out.push(unknown_field(key, names, what));
+                    let schema = slip.and_then(|name| Some((name, properties?.get(name)?)));
+                    if let Some((name, schema)) = schema.filter(|_| !value.is_null()) {
+                        self.slip(key, value, name, schema, depth);
+                    }
                 }
                 (None, Some(schema)) => {
                     self.value(value, schema, &format!("`{}`", key.name), key.span, depth + 1)
@@ -274,14 +340,31 @@ impl<'a> Walk<'a> {
                     .label(format!("`{name}` is missing"));
                 let schema = properties.and_then(|p| p.get(name));
                 if let Some(text) = schema.and_then(|s| s.get("description")).and_then(Value::as_str) {
-                    missing = missing.help(format!("`{name}`: {}", text.lines().next().unwrap_or("")));
+                    missing = missing.help(format!("`{name}`: {}", sentence(text)));
                 }
-                self.out.push(missing);
+                self.lacks(node, missing);
             }
         }
         let least = rules.get("minProperties").and_then(Value::as_u64).unwrap_or(0);
         if (entries.len() as u64) < least {
-            self.out.push(Diagnostic::new(Code::BadValue, format!("{what} is empty")).at(place));
+            self.lacks(node, Diagnostic::new(Code::BadValue, format!("{what} is empty")).at(place));
+        }
+    }
+
+    /// Something is missing in a node, which is told at the place of what holds it.
+    fn lacks(&mut self, node: &Node, found: Diagnostic) {
+        let is_top = std::ptr::eq(node, self.top);
+        if is_top { self.missing.push(found) } else { self.out.push(found) }
+    }
+
+    /// Looks at the value of a misspelt field as one of the field that was meant, if it can be that.
+    fn slip(&mut self, key: &Key, value: &Node, name: &str, schema: &'a Value, depth: usize) {
+        let mut attempt = Walk::new(self.root, self.top, self.unknown);
+        attempt.value(value, schema, &format!("`{name}`"), key.span, depth + 1);
+        let is_other = attempt.out.iter().any(|f| f.span == Some(value.span) || f.span == Some(key.span));
+        if !is_other {
+            self.slips.insert(key.span, Arc::from(name));
+            self.take(attempt);
         }
     }
 
@@ -324,20 +407,21 @@ impl<'a> Walk<'a> {
             }
             return;
         }
-        let mut best: Option<(usize, Vec<Diagnostic>)> = None;
+        let mut best: Option<(usize, Walk<'a>)> = None;
         for option in &options {
-            let mut attempt = Walk { root: self.root, out: Vec::new() };
+            let mut attempt = Walk::new(self.root, self.top, self.unknown);
             attempt.value(node, option, what, place, depth + 1);
-            if attempt.out.is_empty() {
+            let wrongs = attempt.out.len() + attempt.missing.len();
+            if wrongs == 0 {
                 return;
             }
-            let distance = self.distance(node, option) + attempt.out.len();
+            let distance = self.distance(node, option) + wrongs;
             if best.as_ref().is_none_or(|(least, _)| distance < *least) {
-                best = Some((distance, attempt.out));
+                best = Some((distance, attempt));
             }
         }
         match (best, node.as_str()) {
-            (Some((distance, found)), _) if distance < FAR => self.out.extend(found),
+            (Some((distance, attempt)), _) if distance < FAR => self.take(attempt),
             (_, Some(_)) if !words.is_empty() => self.out.push(bad_word(node, &words, what)),
             _ => {
                 let kinds: Vec<String> = options.iter().map(|o| expected_of(o, self.root)).collect();
@@ -403,6 +487,15 @@ fn fits(node: &Node, kind: &str) -> bool {
         "string" => matches!(node.kind, NodeKind::Str(_)),
         "array" => matches!(node.kind, NodeKind::Seq(_)),
         "object" => matches!(node.kind, NodeKind::Map(_)),
+        _ => false,
+    }
+}
+
+/// Whether a good text of a format with a unit means nothing at all.
+fn is_zero(format: &str, text: &str) -> bool {
+    match format {
+        "duration" => text.parse::<Duration>().is_ok_and(|duration| duration.0.is_zero()),
+        "bytes" => text.parse::<ByteSize>().is_ok_and(|size| size.0 == 0),
         _ => false,
     }
 }

@@ -1,7 +1,9 @@
 //! How a stage, a pipeline, a frame and a library entry are written, and what they are once resolved.
 
 use crate::fields::{LATER, Later};
-use crate::{Expr, Node, Spanned};
+use crate::mend::Lost;
+use crate::set::Params;
+use crate::{Expr, Node, NodeKind, Spanned};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize};
 use std::borrow::Cow;
@@ -49,6 +51,7 @@ pub(crate) struct StageItem {
     /// `shadow` decides on a copy and only says what it would have done; `off` does not run.
     pub(crate) mode: Option<Spanned<ModeName>>,
     /// Longest time for one of its hooks.
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub(crate) timeout: Option<Spanned<Duration>>,
     /// What happens when it cannot decide. By default guards deny, caches and observers are skipped, transforms and routes fail.
     pub(crate) on_error: Option<Spanned<OnError>>,
@@ -84,6 +87,33 @@ pub fn verbs_of_field(field: &str) -> &'static [Verb] {
 }
 
 impl StageItem {
+    /// All of its fields.
+    pub(crate) const FIELDS: [&str; 23] = [
+        "route",
+        "guard",
+        "cache",
+        "transform",
+        "observe",
+        "use",
+        "with",
+        "cel",
+        "rhai",
+        "name",
+        "when",
+        "mode",
+        "timeout",
+        "on_error",
+        "sample",
+        "deny",
+        "stream",
+        "hold",
+        "unread",
+        "on_hit",
+        "attempt",
+        "together",
+        "while",
+    ];
+
     pub(crate) fn verb(&self, verb: Verb) -> Option<&Spanned<String>> {
         match verb {
             Verb::Route => self.route.as_ref(),
@@ -305,12 +335,12 @@ impl JsonSchema for RhaiItem {
 }
 
 /// An ordered list of stages, and which requests it takes.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct PipelineItem {
     /// The pipeline's name, unique in the set.
-    #[schemars(length(min = 1, max = 100))]
-    pub(crate) pipeline: Spanned<String>,
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(crate) pipeline: Option<Spanned<String>>,
     /// Which requests it takes; all by default. The first pipeline that takes a request has it.
     #[serde(default)]
     pub(crate) when: Option<Expr>,
@@ -319,6 +349,7 @@ pub(crate) struct PipelineItem {
     pub(crate) anonymous: bool,
     /// Longest time for a whole request.
     #[serde(default)]
+    #[schemars(extend("exclusiveMinimum" = 0))]
     pub(crate) deadline: Option<Spanned<Duration>>,
     /// Its stages, from the client to the provider.
     #[serde(default)]
@@ -326,17 +357,18 @@ pub(crate) struct PipelineItem {
 }
 
 /// Stages wrapped around every pipeline; only in the set's root folder.
-#[derive(Clone, Debug, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct FrameItem {
     /// The frame's name, unique in the set.
-    #[schemars(length(min = 1, max = 100))]
-    pub(crate) frame: Spanned<String>,
+    #[schemars(required, length(min = 1, max = 100))]
+    pub(crate) frame: Option<Spanned<String>>,
     /// Which requests it applies to; all by default.
     #[serde(default)]
     pub(crate) when: Option<Expr>,
     /// Its stages, before those of the pipeline.
-    pub(crate) stages: Later<Vec<StageItem>>,
+    #[schemars(required)]
+    pub(crate) stages: Option<Later<Vec<StageItem>>>,
 }
 
 /// Stages to be brought in by `use`.
@@ -351,7 +383,8 @@ pub(crate) struct LibraryItem {
     #[serde(default)]
     pub(crate) params: std::collections::BTreeMap<String, Spanned<ParamItem>>,
     /// The stages.
-    pub(crate) stages: Later<Vec<StageItem>>,
+    #[schemars(required)]
+    pub(crate) stages: Option<Later<Vec<StageItem>>>,
 }
 
 /// A parameter of a library entry.
@@ -372,12 +405,12 @@ pub(crate) struct ParamItem {
 /// The type of a parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
-pub(crate) enum ParamType {
+pub enum ParamType {
     /// Text.
     String,
     /// A whole number.
     Int,
-    /// A number.
+    /// A number; expressions and scripts read it as a broken one.
     Number,
     /// True or false.
     Bool,
@@ -391,6 +424,21 @@ pub(crate) enum ParamType {
     Cel,
     /// Anything.
     Any,
+}
+
+impl ParamType {
+    /// The type of a value that no declaration speaks of.
+    pub(crate) fn of(value: &Node) -> Self {
+        match value.kind {
+            NodeKind::Null => Self::Any,
+            NodeKind::Bool(_) => Self::Bool,
+            NodeKind::Int(_) => Self::Int,
+            NodeKind::Float(_) => Self::Number,
+            NodeKind::Str(_) => Self::String,
+            NodeKind::Seq(_) => Self::List,
+            NodeKind::Map(_) => Self::Map,
+        }
+    }
 }
 
 /// One stage, resolved: library entries expanded, parameters filled in, places kept.
@@ -418,7 +466,7 @@ pub struct StageDecl {
     /// The share of requests it takes part in, from 0 to 1; 1 by default.
     pub sample: f64,
     /// How its denial reads, if the policy says (guards).
-    pub deny: Option<Deny>,
+    pub deny: Option<Spanned<Deny>>,
     /// Whether streams are held back for it (`stream: whole`).
     pub stream_whole: bool,
     /// How much of a stream waits for its verdict.
@@ -435,9 +483,12 @@ pub struct StageDecl {
     /// for those of the outermost route, which run at every attempt.
     pub within: Vec<u16>,
     /// What CEL and Rhai read as `params`: the set's, or those of the library entry it comes from.
-    pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+    pub params: Arc<Params>,
     /// The library entry it comes from, and where that was used.
     pub used: Option<Spanned<Arc<str>>>,
+    /// The fields that are left out because they are wrong; none in a set that loads. With its verb's name among them not even
+    /// the built-in is known.
+    pub lost: Lost,
 }
 
 /// A condition, and what it reads as `params`.
@@ -446,7 +497,7 @@ pub struct Condition {
     /// The expression.
     pub expr: Expr,
     /// The parameters of the place where it is written.
-    pub params: Arc<serde_json::Map<String, serde_json::Value>>,
+    pub params: Arc<Params>,
 }
 
 /// What a stage runs.
@@ -473,6 +524,8 @@ pub struct PipelineDecl {
     pub deadline: Option<std::time::Duration>,
     /// Its stages, without those of frames.
     pub stages: Vec<StageDecl>,
+    /// The fields that are left out because they are wrong; `stages` where stages are missing from the list.
+    pub lost: Lost,
 }
 
 /// Stages wrapped around every pipeline that its `when` matches.
@@ -484,4 +537,6 @@ pub struct FrameDecl {
     pub when: Option<Expr>,
     /// Its stages.
     pub stages: Vec<StageDecl>,
+    /// The fields that are left out because they are wrong; `stages` where stages are missing from the list.
+    pub lost: Lost,
 }

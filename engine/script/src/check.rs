@@ -1,22 +1,18 @@
 //! From CEL's tree to a checked one: names resolved against the view of the hook, types compared, patterns compiled,
 //! cost capped. Collects every finding.
 
-use crate::budget::Budget;
-use crate::check_types::{binary_type, takes, type_help};
-use crate::eval::Eval;
-use crate::function::{FUNCTIONS, Form, Function, named};
+use crate::asked::asked_by;
+use crate::check_types::{binary_type, type_help};
+use crate::function::Function;
 use crate::function_text::Pattern;
-use crate::memo::Memo;
-use crate::object::{Context, Field, LIMITS, ObjectDef};
+use crate::object::{Field, ObjectDef};
 use crate::parse::{Expr, ExprKind, Name, Operator};
 use crate::reads::Reads;
 use crate::root::{HookKind, ROOTS, ROUTED, Root, root};
 use crate::token::At;
 use crate::types::{ParamTypes, Type};
 use crate::value::{List, Map, Value};
-use crate::view::{Services, View};
 use weir_diagnostic::{Code, Diagnostic, Embedded, nearest};
-use weir_message::{Dialect, Operation, Request};
 
 /// A checked node.
 #[derive(Debug)]
@@ -29,6 +25,8 @@ pub(crate) struct Node {
 #[derive(Debug)]
 pub(crate) enum Kind {
     Const(Value<'static>),
+    /// What is wrong, and was told.
+    Lost,
     Root(&'static Root),
     /// A loop's variable, by its place on the stack.
     Local(usize),
@@ -77,6 +75,12 @@ pub(crate) struct Checker<'c> {
     pub(crate) locals: Vec<(String, Type)>,
     /// The names written out in `limits.stage("…")`.
     pub(crate) limit_names: Vec<(String, At)>,
+    /// Headers of the request that are known to be there, at this place.
+    pub(crate) asked: Vec<String>,
+    /// Headers of the request that are read without having been asked for, and where.
+    pub(crate) unasked: Vec<(String, At)>,
+    /// Whether what is looked at stands in `has(…)`.
+    pub(crate) in_has: bool,
 }
 
 pub(crate) type Typed = (Node, Type);
@@ -92,6 +96,9 @@ impl<'c> Checker<'c> {
             varies: false,
             locals: Vec::new(),
             limit_names: Vec::new(),
+            asked: Vec::new(),
+            unasked: Vec::new(),
+            in_has: false,
         }
     }
 
@@ -104,7 +111,7 @@ impl<'c> Checker<'c> {
 
     /// A node to go on with after a finding.
     pub(crate) fn lost(at: &At) -> Typed {
-        (Node { at: at.clone(), kind: Kind::Const(Value::Null) }, Type::Any)
+        (Node { at: at.clone(), kind: Kind::Lost }, Type::Any)
     }
 
     pub(crate) fn node(&mut self, expr: &Expr) -> Typed {
@@ -127,17 +134,24 @@ impl<'c> Checker<'c> {
             }
             ExprKind::Negate(inner) => {
                 let (node, ty) = self.node(inner);
-                if !matches!(ty, Type::Any | Type::Int | Type::Double) {
+                if !ty.can(|one| matches!(one, Type::Int | Type::Double)) {
                     self.mismatch(&inner.at, format!("`-` does not take {ty:#}"));
+                    return Self::lost(&at);
                 }
-                (Kind::Negate(Box::new(node)), ty)
+                return (self.folded(Node { at, kind: Kind::Negate(Box::new(node)) }), ty);
             }
             ExprKind::Binary(operator, left, right) => return self.binary(*operator, left, right, at),
             ExprKind::And(list) => (Kind::And(self.conditions(list, "&&")), Type::Bool),
             ExprKind::Or(list) => (Kind::Or(self.conditions(list, "||")), Type::Bool),
             ExprKind::If(condition, yes, no) => {
                 let condition = self.wants(condition, Type::Bool, "what stands before `?` is a condition");
-                let ((yes, a), (no, b)) = (self.node(yes), self.node(no));
+                let known = self.asked.len();
+                self.asked.extend(asked_by(&condition, true));
+                let (yes, a) = self.node(yes);
+                self.asked.truncate(known);
+                self.asked.extend(asked_by(&condition, false));
+                let (no, b) = self.node(no);
+                self.asked.truncate(known);
                 (Kind::If(Box::new(condition), Box::new(yes), Box::new(no)), a.join(b))
             }
             ExprKind::List(list) => {
@@ -160,7 +174,8 @@ impl<'c> Checker<'c> {
                 let mut nodes = Vec::with_capacity(entries.len());
                 for (key, value) in entries {
                     let (key_node, key_type) = self.node(key);
-                    if !matches!(key_type, Type::Any | Type::String | Type::Int | Type::Uint | Type::Bool) {
+                    let fits = |ty| matches!(ty, Type::String | Type::Int | Type::Uint | Type::Bool);
+                    if !key_type.can(fits) {
                         self.mismatch(&key.at, format!("{key_type:#} cannot be the key of a map"));
                     }
                     let (value, ty) = self.node(value);
@@ -185,14 +200,47 @@ impl<'c> Checker<'c> {
     /// A node that has to be of a type.
     pub(crate) fn wants(&mut self, expr: &Expr, want: Type, why: &str) -> Node {
         let (node, ty) = self.node(expr);
-        if ty != want && ty != Type::Any {
-            self.mismatch(&expr.at, format!("this is {ty:#}, not {want:#}")).cause = Some(why.to_owned());
+        for (at, ty) in self.misfits(expr, ty, &|ty| ty == want) {
+            self.mismatch(&at, format!("this is {ty:#}, not {want:#}")).cause = Some(why.to_owned());
         }
         node
     }
 
+    /// What of an expression cannot be of a type: the whole, or the branches of a condition that are not.
+    pub(crate) fn misfits(&mut self, expr: &Expr, ty: Type, fits: &dyn Fn(Type) -> bool) -> Vec<(At, Type)> {
+        if let (ExprKind::If(_, yes, no), Type::Either(_)) = (&expr.kind, ty) {
+            let branches = [self.type_of(yes), self.type_of(no)];
+            if branches.iter().any(|ty| ty.can(fits)) {
+                let [a, b] = branches;
+                let mut all = self.misfits(yes, a, fits);
+                all.extend(self.misfits(no, b, fits));
+                return all;
+            }
+        }
+        if ty.can(fits) { Vec::new() } else { vec![(expr.at.clone(), ty)] }
+    }
+
+    /// The type of an expression that has been looked at.
+    fn type_of(&mut self, expr: &Expr) -> Type {
+        let (found, names, unasked) = (self.found.len(), self.limit_names.len(), self.unasked.len());
+        let (_, ty) = self.node(expr);
+        self.found.truncate(found);
+        self.limit_names.truncate(names);
+        self.unasked.truncate(unasked);
+        ty
+    }
+
     fn conditions(&mut self, list: &[Expr], sign: &str) -> Vec<Node> {
-        list.iter().map(|item| self.wants(item, Type::Bool, &format!("`{sign}` joins conditions"))).collect()
+        let known = self.asked.len();
+        let mut nodes = Vec::with_capacity(list.len());
+        for item in list {
+            let node = self.wants(item, Type::Bool, &format!("`{sign}` joins conditions"));
+            // What comes later is only of weight where this holds, or where it does not.
+            self.asked.extend(asked_by(&node, sign == "&&"));
+            nodes.push(node);
+        }
+        self.asked.truncate(known);
+        nodes
     }
 
     fn ident(&mut self, name: &str, at: At) -> Typed {
@@ -205,7 +253,10 @@ impl<'c> Checker<'c> {
             let roots = ROOTS.iter().filter(|root| root.hooks.contains(&hook)).map(|root| root.name);
             let names: Vec<String> =
                 roots.map(str::to_owned).chain(self.locals.iter().map(|l| l.0.clone())).collect();
-            let help = suggest(name, names.iter().map(String::as_str), "the view has");
+            let help = match nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("a text stands in quotes: \"{name}\"; the view has: {}", names.join(", ")),
+            };
             self.report(Code::UnknownReference, &at, format!("`{name}` is not defined")).help = Some(help);
             return Self::lost(&at);
         };
@@ -247,7 +298,13 @@ impl<'c> Checker<'c> {
                     return Self::lost(&at);
                 }
             },
-            Type::Map(inside) => (Kind::Member(Box::new(node), name.text.clone()), *inside),
+            Type::Map(inside) => {
+                self.header(&node, &name.text, &at);
+                (Kind::Member(Box::new(node), name.text.clone()), *inside)
+            }
+            Type::Either(_) if ty.can(|one| matches!(one, Type::Map(_))) => {
+                (Kind::Member(Box::new(node), name.text.clone()), Type::Any)
+            }
             Type::Any => (Kind::Member(Box::new(node), name.text.clone()), Type::Any),
             other => {
                 self.mismatch(&name.at, format!("{other:#} has no fields")).help =
@@ -289,9 +346,13 @@ impl<'c> Checker<'c> {
         let (node, ty) = self.node(target);
         let (key, key_type) = self.node(index);
         let (fits, inside) = match ty {
-            Type::List(inside) => (matches!(key_type, Type::Any | Type::Int | Type::Uint), *inside),
-            Type::Map(inside) => (!matches!(key_type, Type::Null | Type::List(_) | Type::Map(_)), *inside),
+            Type::List(inside) => (key_type.can(|ty| matches!(ty, Type::Int | Type::Uint)), *inside),
+            Type::Map(inside) => {
+                let fits = |ty| !matches!(ty, Type::Null | Type::List(_) | Type::Map(_));
+                (key_type.can(fits), *inside)
+            }
             Type::Any => (true, Type::Any),
+            Type::Either(_) if ty.can(|one| matches!(one, Type::List(_) | Type::Map(_))) => (true, Type::Any),
             other => {
                 self.mismatch(&target.at, format!("{other:#} has no items")).help =
                     matches!(other, Type::Object(_))
@@ -302,7 +363,11 @@ impl<'c> Checker<'c> {
         if !fits {
             self.mismatch(&index.at, format!("{key_type:#} is no place in {ty:#}"));
         }
-        (Node { at, kind: Kind::Index(Box::new(node), Box::new(key)) }, inside)
+        if let Kind::Const(Value::Text(name)) = &key.kind {
+            self.header(&node, name.as_str(), &at);
+        }
+        let node = Node { at, kind: Kind::Index(Box::new(node), Box::new(key)) };
+        (if self.in_has { node } else { self.folded(node) }, inside)
     }
 
     fn binary(&mut self, operator: Operator, left: &Expr, right: &Expr, at: At) -> Typed {
@@ -319,7 +384,8 @@ impl<'c> Checker<'c> {
             }
         }
         let ((a, x), (b, y)) = (self.node(left), self.node(right));
-        let ty = binary_type(operator, x, y).unwrap_or_else(|| {
+        let fits = binary_type(operator, x, y);
+        let ty = fits.unwrap_or_else(|| {
             let message = match operator {
                 Operator::In => format!("{x:#} is never in {y:#}"),
                 Operator::Equal | Operator::NotEqual => format!("{x:#} never equals {y:#}"),
@@ -336,130 +402,8 @@ impl<'c> Checker<'c> {
                 _ => Type::Bool,
             }
         });
-        (Node { at, kind: Kind::Binary(operator, Box::new(a), Box::new(b)) }, ty)
-    }
-
-    fn call(&mut self, target: Option<&Expr>, name: &Name, args: &[Expr], at: At) -> Typed {
-        // `json.parse(…)`: a name with a dot, not a method of something called `json`.
-        if let Some(Expr { kind: ExprKind::Ident(space), at: space_at, .. }) = target
-            && !self.locals.iter().any(|(local, _)| local == space)
-            && root(space).is_none()
-        {
-            let full = Name { text: format!("{space}.{}", name.text), at: space_at.start..name.at.end };
-            if named(&full.text).next().is_some() || space == "json" {
-                return self.function(None, &full, args, at);
-            }
-        }
-        if let Some(typed) = self.macro_call(target, name, args, &at) {
-            return typed;
-        }
-        self.function(target, name, args, at)
-    }
-
-    fn function(&mut self, target: Option<&Expr>, name: &Name, args: &[Expr], at: At) -> Typed {
-        let method = target.is_some();
-        let all: Vec<&Expr> = target.into_iter().chain(args).collect();
-        let fits_form = |f: &Function| f.form == Form::Both || (f.form == Form::Method) == method;
-        let candidates: Vec<&'static Function> = named(&name.text).filter(|f| fits_form(f)).collect();
-        if candidates.is_empty() {
-            for expr in all {
-                self.node(expr);
-            }
-            let message = match (method, named(&name.text).next()) {
-                (true, Some(_)) => format!("`{}` is no method; call it as `{}(…)`", name.text, name.text),
-                (false, Some(_)) => format!("`{}` is a method; call it as `x.{}(…)`", name.text, name.text),
-                (true, None) => format!("there is no method `{}`", name.text),
-                (false, None) => format!("there is no function `{}`", name.text),
-            };
-            let names =
-                FUNCTIONS.iter().filter(|f| fits_form(f)).map(|f| f.name).chain(MACROS.iter().copied());
-            let help = nearest(&name.text, names).map(|near| format!("did you mean `{near}`?"));
-            self.report(Code::UnknownReference, &name.at, message).help =
-                help.or_else(|| Some("`weir schema view` lists all functions".to_owned()));
-            return Self::lost(&at);
-        }
-        if name.text == "matches"
-            && let [text, pattern] = all.as_slice()
-        {
-            return self.matches(text, pattern, at);
-        }
-        let (nodes, types): (Vec<Node>, Vec<Type>) = all.iter().map(|expr| self.node(expr)).unzip();
-        let fitting: Vec<&'static Function> = candidates
-            .iter()
-            .copied()
-            .filter(|f| {
-                f.takes.len() == types.len()
-                    && f.takes.iter().zip(&types).all(|(want, have)| takes(*want, *have))
-            })
-            .collect();
-        let Some(first) = fitting.first() else {
-            let have: Vec<String> = types.iter().map(Type::to_string).collect();
-            let want: Vec<String> = candidates.iter().map(|f| signature(f)).collect();
-            let message = format!("`{}` does not take ({})", name.text, have.join(", "));
-            self.mismatch(&at, message).help = Some(format!("it is called as {}", want.join(" or ")));
-            return Self::lost(&at);
-        };
-        if let Some((argument, check)) = first.literal
-            && let Some(Node { at: place, kind: Kind::Const(Value::Text(text)) }) = nodes.get(argument)
-            && let Err(message) = check(text.as_str())
-        {
-            self.report(Code::BadValue, place, message);
-        }
-        if name.text == "stage"
-            && matches!(types.first(), Some(Type::Object(def)) if std::ptr::eq(*def, &LIMITS))
-            && let Some(Node { at, kind: Kind::Const(Value::Text(text)) }) = nodes.get(1)
-        {
-            self.limit_names.push((text.as_str().to_owned(), at.clone()));
-        }
-        self.reads |= first.reads;
-        self.varies |= first.reads != Reads::NONE;
-        let ty = fitting.iter().map(|f| f.gives).reduce(Type::join).unwrap_or(Type::Any);
-        let constant =
-            first.reads == Reads::NONE && nodes.iter().all(|node| matches!(node.kind, Kind::Const(_)));
-        let node = Node { at, kind: Kind::Call(first, nodes) };
-        match constant.then(|| constant_value(&node)).flatten() {
-            Some(value) => (Node { at: node.at, kind: Kind::Const(value) }, ty),
-            None => (node, ty),
-        }
-    }
-
-    fn matches(&mut self, text: &Expr, pattern: &Expr, at: At) -> Typed {
-        let node = self.wants(text, Type::String, "`matches` looks into a text");
-        let ExprKind::Text(source) = &pattern.kind else {
-            self.report(Code::BadRegex, &pattern.at, "the pattern of `matches` must be written out").help =
-                Some(
-                    "patterns are compiled when the set is loaded, so they cannot come from a request"
-                        .to_owned(),
-                );
-            return Self::lost(&at);
-        };
-        match Pattern::compile(source) {
-            Ok(compiled) => {
-                let kind = Kind::Matches(Box::new(node), Box::new(compiled));
-                (Node { at, kind }, Type::Bool)
-            }
-            Err(error) => {
-                let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
-                let last = lines.next_back().unwrap_or("").trim_start_matches("error: ").to_owned();
-                self.report(Code::BadRegex, &pattern.at, "the regular expression does not compile").cause =
-                    Some(last);
-                (Node { at, kind: Kind::Const(Value::Bool(false)) }, Type::Bool)
-            }
-        }
-    }
-}
-
-/// The names that are loops or tests and not functions.
-pub(crate) const MACROS: &[&str] = &["has", "all", "exists", "exists_one", "map", "filter"];
-
-/// How a function is called, for people.
-pub(crate) fn signature(function: &Function) -> String {
-    let takes: Vec<String> = function.takes.iter().map(Type::to_string).collect();
-    match (function.form, takes.split_first()) {
-        (Form::Method | Form::Both, Some((target, rest))) => {
-            format!("`{target}.{}({}) → {}`", function.name, rest.join(", "), function.gives)
-        }
-        _ => format!("`{}({}) → {}`", function.name, takes.join(", "), function.gives),
+        let node = Node { at, kind: Kind::Binary(operator, Box::new(a), Box::new(b)) };
+        (if fits.is_some() { self.folded(node) } else { node }, ty)
     }
 }
 
@@ -477,35 +421,5 @@ fn place_of(hook: HookKind) -> String {
         HookKind::Condition => "the `when:` of a stage".to_owned(),
         HookKind::Case => "a case".to_owned(),
         other => format!("the {} hook", other.name()),
-    }
-}
-
-struct NoServices;
-
-impl Services for NoServices {
-    fn count_tokens(&self, _: &str, _: &str) -> u64 {
-        0
-    }
-
-    fn request_tokens(&self, _: &Request) -> u64 {
-        0
-    }
-}
-
-/// The value of a node that reads nothing of a request; `None` where it could only be a fault, or borrows.
-pub(crate) fn constant_value(node: &Node) -> Option<Value<'static>> {
-    let request = Request::new("", Dialect::OpenAi, Operation::Chat, "");
-    let view = View::new(&request, "", 0);
-    let cx = Context { view: &view, services: &NoServices, budget: Budget::new(), memo: Memo::default() };
-    match Eval::new(&cx).node(node).ok()? {
-        Value::Null => Some(Value::Null),
-        Value::Bool(value) => Some(Value::Bool(value)),
-        Value::Int(n) => Some(Value::Int(n)),
-        Value::Uint(n) => Some(Value::Uint(n)),
-        Value::Double(n) => Some(Value::Double(n)),
-        Value::Text(text) => Some(Value::string(text.as_str())),
-        Value::Timestamp(n) => Some(Value::Timestamp(n)),
-        Value::Duration(n) => Some(Value::Duration(n)),
-        _ => None,
     }
 }

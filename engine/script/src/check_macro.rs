@@ -43,6 +43,7 @@ impl Checker<'_> {
             Type::List(inside) => *inside,
             Type::Map(_) => Type::String,
             Type::Any => Type::Any,
+            Type::Either(_) if ty.can(|one| matches!(one, Type::List(_) | Type::Map(_))) => Type::Any,
             other => {
                 self.mismatch(&target.at, format!("{other:#} cannot be looped over"));
                 Type::Any
@@ -87,7 +88,9 @@ impl Checker<'_> {
             );
             return Self::lost(at);
         }
+        let outer = std::mem::replace(&mut self.in_has, true);
         let (node, _) = self.node(arg);
+        self.in_has = outer;
         (Node { at: at.clone(), kind: Kind::Has(Box::new(node)) }, Type::Bool)
     }
 }

@@ -8,6 +8,7 @@ use crate::types::Type;
 pub(crate) fn takes(want: Type, have: Type) -> bool {
     match (want, have) {
         (Type::Any, _) | (_, Type::Any) => true,
+        (want, Type::Either(_)) => have.can(|one| takes(want, one)),
         (Type::List(a), Type::List(b)) | (Type::Map(a), Type::Map(b)) => takes(*a, *b),
         (a, b) => a == b,
     }
@@ -15,7 +16,12 @@ pub(crate) fn takes(want: Type, have: Type) -> bool {
 
 /// The type of an operation; `None` where it is none.
 pub(crate) fn binary_type(operator: Operator, a: Type, b: Type) -> Option<Type> {
-    use Type::{Any, Bool, Bytes, Double, Duration, Int, List, Map, Object, String, Timestamp, Uint};
+    use Type::{Any, Bool, Bytes, Double, Duration, Either, Int, List, Map, Object, String, Timestamp, Uint};
+    if matches!(a, Either(_)) || matches!(b, Either(_)) {
+        let (left, right) = (a.alternatives(), b.alternatives());
+        let all = left.iter().flat_map(|a| right.iter().map(|b| binary_type(operator, *a, *b)));
+        return all.flatten().reduce(Type::join);
+    }
     let any = a == Any || b == Any;
     match operator {
         // Two objects have no equality: what would it compare?

@@ -33,6 +33,8 @@ impl<'e, 'a> Eval<'e, 'a> {
         self.cx.budget.spend(1).map_err(stop)?;
         match &node.kind {
             Kind::Const(value) => Ok(value.borrowed()),
+            // No expression with a finding is ever asked.
+            Kind::Lost => Ok(Value::Null),
             Kind::Root(root) => Ok((root.read)(self.cx)),
             Kind::Local(place) => Ok(self.locals.get(*place).cloned().unwrap_or(Value::Null)),
             Kind::Field(target, field) => match self.node(target)? {
@@ -138,7 +140,15 @@ impl<'e, 'a> Eval<'e, 'a> {
                 if let Map::Params(params) = map {
                     self.cx.budget.spend(params.get(name).map_or(0, |json| json.len() as u64 / 4))?;
                 }
-                let missing = || trouble(FaultCause::Missing, format!("there is no `{name}`"));
+                let missing = || match map {
+                    Map::Headers(_) => trouble(
+                        FaultCause::Missing,
+                        format!(
+                            "the header `{name}` is not there; ask first: `\"{name}\" in request.headers && …`"
+                        ),
+                    ),
+                    _ => trouble(FaultCause::Missing, format!("there is no `{name}`")),
+                };
                 map.named(name).ok_or_else(missing)
             }
             other => Err(no_field(other, name)),

@@ -1,7 +1,9 @@
 //! A CEL expression of a policy: compiled once, evaluated per request.
 
+use crate::asked::asked_by;
 use crate::budget::Budget;
-use crate::check::{Checker, Kind, Node, constant_value};
+use crate::check::{Checker, Kind, Node};
+use crate::check_constant::constant_value;
 use crate::eval::{Eval, Stop};
 use crate::fault::{EvalFault, FaultCause, Trouble};
 use crate::function_text::scalar;
@@ -27,6 +29,7 @@ pub struct Expression {
     varies: bool,
     constant: Option<CelValue>,
     limit_names: Vec<(String, Span)>,
+    unasked: Vec<(String, Span)>,
 }
 
 /// The value of an expression, apart from the request it came from. Objects of the view become maps.
@@ -88,31 +91,28 @@ impl Expression {
         })?;
         let mut checker = Checker::new(text, hook, params);
         let (root, ty) = checker.node(&tree);
-        let fits = match expect {
-            Expect::Any => true,
-            Expect::Bool => matches!(ty, Type::Any | Type::Bool),
-            Expect::String => matches!(ty, Type::Any | Type::String),
-            Expect::Number => ty == Type::Any || ty.is_number(),
+        let (fits, want): (fn(Type) -> bool, &str) = match expect {
+            Expect::Any => (|_| true, "a value"),
+            Expect::Bool => (|ty| ty == Type::Bool, "a condition (bool)"),
+            Expect::String => (|ty| ty == Type::String, "a string"),
+            Expect::Number => (Type::is_number, "a number"),
         };
-        if !fits {
-            let want = match expect {
-                Expect::Bool => "a condition (bool)",
-                Expect::String => "a string",
-                Expect::Number => "a number",
-                Expect::Any => "a value",
-            };
-            checker.mismatch(&tree.at, format!("this gives {ty:#}; {want} is needed here"));
+        for (at, ty) in checker.misfits(&tree, ty, &fits) {
+            checker.mismatch(&at, format!("this gives {ty:#}; {want} is needed here"));
         }
-        let constant = if checker.varies || !checker.found.is_empty() {
-            None
-        } else {
-            constant_value(&root).as_ref().map(own)
-        };
+        let mut constant = None;
+        if !checker.varies && checker.found.is_empty() {
+            match constant_value(&root) {
+                Ok(value) => constant = value.as_ref().map(own),
+                Err((trouble, at)) => checker.never_works(&at, &trouble),
+            }
+        }
         if checker.found.is_empty() {
             let limit_names = checker.limit_names.iter().map(|(name, place)| (name.clone(), at(place)));
             let limit_names = limit_names.collect();
+            let unasked = checker.unasked.iter().map(|(name, place)| (name.clone(), at(place))).collect();
             let (reads, varies) = (checker.reads, checker.varies);
-            Ok(Expression { text: text.clone(), root, reads, varies, constant, limit_names })
+            Ok(Expression { text: text.clone(), root, reads, varies, constant, limit_names, unasked })
         } else {
             Err(checker.found)
         }
@@ -126,6 +126,25 @@ impl Expression {
     /// The stages that it names in `limits.stage("…")`, and where.
     pub fn limit_names(&self) -> &[(String, Span)] {
         &self.limit_names
+    }
+
+    /// The headers of the request that it reads without asking whether they are there, and where: a fault where they are not.
+    pub fn unasked_headers(&self) -> &[(String, Span)] {
+        &self.unasked
+    }
+
+    /// The headers of the request that are there wherever it holds.
+    pub fn asked_headers(&self) -> Vec<String> {
+        asked_by(&self.root, true)
+    }
+
+    /// The texts written out that it may give, one for each branch of its conditions, and where.
+    pub fn texts(&self) -> Vec<(String, Span)> {
+        let mut texts = Vec::new();
+        texts_of(&self.root, &mut |text, at| {
+            texts.push((text.to_owned(), self.text.span_of(at.start as usize..at.end as usize)));
+        });
+        texts
     }
 
     /// Whether it reads anything at all: a root of the view, the clock, a count. What does not is the same for every request.
@@ -260,6 +279,19 @@ impl Expression {
     }
 }
 
+fn texts_of(node: &Node, take: &mut dyn FnMut(&str, &At)) {
+    match &node.kind {
+        Kind::Const(Value::Text(text)) => take(text.as_str(), &node.at),
+        Kind::If(_, yes, no) => [yes, no].into_iter().for_each(|branch| texts_of(branch, take)),
+        Kind::Index(target, _) => match &target.kind {
+            Kind::Map(entries) => entries.iter().for_each(|(_, value)| texts_of(value, take)),
+            Kind::List(items) => items.iter().for_each(|item| texts_of(item, take)),
+            _ => {}
+        },
+        _ => {}
+    }
+}
+
 fn not(want: &str, have: &Value<'_>) -> Trouble {
     let cause = if matches!(have, Value::Null) { FaultCause::Null } else { FaultCause::WrongType };
     Trouble::new(cause, format!("the value is {} and no {}", have.kind(), want.trim_start_matches("a ")))
@@ -269,7 +301,7 @@ fn not(want: &str, have: &Value<'_>) -> Trouble {
 /// inside a loop.
 fn explain<'n>(node: &'n Node, show: &mut dyn FnMut(&'n Node)) {
     match &node.kind {
-        Kind::Const(_) | Kind::Local(_) => {}
+        Kind::Const(_) | Kind::Lost | Kind::Local(_) => {}
         Kind::Root(_) | Kind::Field(..) | Kind::Member(..) => show(node),
         Kind::Has(inner) | Kind::IsNull(inner, _) | Kind::Not(inner) | Kind::Negate(inner) => {
             explain(inner, show)

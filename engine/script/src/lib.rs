@@ -6,9 +6,12 @@
 //! expression by counted work, a script by operations, sizes and a wall clock that the caller hands in.
 #![forbid(unsafe_code)]
 
+mod asked;
 mod budget;
 mod changes;
 mod check;
+mod check_call;
+mod check_constant;
 mod check_macro;
 mod check_types;
 mod eval;

@@ -44,6 +44,11 @@ impl Expression {
         truth(self.root(), Given { operation: Some(operation), anonymous: false }) != Truth::Fails
     }
 
+    /// Whether it holds for every request of this operation, as far as can be told before any.
+    pub fn holds_for(&self, operation: Operation) -> bool {
+        truth(self.root(), Given { operation: Some(operation), anonymous: false }) == Truth::Holds
+    }
+
     /// Whether it may hold for a request of a caller whom nobody knows. What depends on more than that may.
     pub fn may_hold_without_caller(&self) -> bool {
         truth(self.root(), Given { operation: None, anonymous: true }) != Truth::Fails

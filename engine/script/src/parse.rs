@@ -103,7 +103,22 @@ pub(crate) fn parse(text: &str) -> Result<Expr, ParseError> {
     let expr = parser.expr()?;
     match parser.peek() {
         Kind::End => Ok(expr),
-        _ => Err(parser.unexpected("the expression should end here")),
+        kind => {
+            // What other languages write.
+            let word = match kind {
+                Kind::Name(word) => word.as_str(),
+                _ => "",
+            };
+            let message = match word {
+                "and" | "AND" => "`and` is written `&&`",
+                "or" | "OR" => "`or` is written `||`",
+                "not" => "`not in` is written `!(a in b)`, and `not` is written `!`",
+                "is" => "`is` is written `==`",
+                "if" | "else" | "then" => "a choice is written `condition ? a : b`",
+                _ => "the expression should end here",
+            };
+            Err(parser.unexpected(message))
+        }
     }
 }
 

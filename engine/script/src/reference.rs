@@ -1,7 +1,8 @@
 //! The view as a page and as a schema, generated from the tables that check and read it.
 
 use crate::budget::{Budget, LONGEST_TEXT};
-use crate::check::{LOOPS, MACROS, signature};
+use crate::check::LOOPS;
+use crate::check_call::{MACROS, signature};
 use crate::expression::{CelValue, own};
 use crate::function::FUNCTIONS;
 use crate::memo::Memo;
@@ -32,7 +33,13 @@ pub fn view_reference() -> String {
          the load error `too-early`.\n\n## Null\n\nReading a field of null is a fault, and so is comparing null with a value: \
          a guard that cannot tell does what its `on_error` says. Test first with `caller != null` or `has(caller.team)`; \
          `has` is false wherever its path ends early, and takes `has(request.headers[\"x-team\"])` too. `a && b` and \
-         `a || b` are settled by either side, even if the other is a fault.\n\n## Types\n",
+         `a || b` are settled by either side, even if the other is a fault.\n\nA client may leave any header out, and reading one that is \
+         not there is a fault too: `\"x-team\" in request.headers && request.headers[\"x-team\"] == \"blue\"` asks first. Where a text is \
+         needed: `(\"x-team\" in request.headers ? request.headers[\"x-team\"] : \"\")`. A read that nothing asks for, neither the \
+         expression nor a `when` above it nor a guard before it, is the warning `may-be-absent`.\n\n## Types\n\nA type that cannot fit is \
+         the load error `type-mismatch`; so is each branch of `a ? b : c` where it stands. What reads nothing of a request is \
+         worked out at load, and is an error there if it is a fault (`bool(\"yes\")`, `1 / 0`). Parameters have their declared types; \
+         `type: number` reads as a double, whole or not.\n",
     );
     for object in OBJECTS {
         let _ = writeln!(
@@ -116,7 +123,7 @@ pub fn view_schema() -> Json {
 
 fn type_schema(ty: Type) -> Map<String, Json> {
     let schema = match ty {
-        Type::Any => json!({}),
+        Type::Any | Type::Either(_) => json!({}),
         Type::Null => json!({ "type": "null" }),
         Type::Bool => json!({ "type": "boolean" }),
         Type::Int | Type::Uint => json!({ "type": "integer" }),

@@ -6,6 +6,7 @@ use crate::script_check::{ScriptCheck, span_at};
 use crate::script_engine::{Stopped, engine, limited};
 use crate::script_handle::{Answer, Common, Decided, Handle, Held, Piece, Try, request_map};
 use crate::script_surface::{HANDLES, Handle as Surface};
+use crate::types::ParamTypes;
 use crate::view::EventView;
 use http::HeaderMap;
 use rhai::{AST, CallFnOptions, Dynamic, EvalAltResult, Map, ParseErrorType, Position, Scope};
@@ -121,12 +122,12 @@ pub struct Script {
 }
 
 impl Script {
-    /// Compiles a script for a stage of this verb.
+    /// Compiles a script for a stage of this verb, which reads these parameters.
     ///
     /// # Errors
     /// What does not compile (`bad-rhai`), variables, functions and members of handles that do not exist
     /// (`unknown-reference`), members used wrongly (`type-mismatch`), and a script without any hook (`bad-rhai`).
-    pub fn compile(text: &Embedded, verb: Verb) -> Result<Script, Vec<Diagnostic>> {
+    pub fn compile(text: &Embedded, verb: Verb, params: &ParamTypes) -> Result<Script, Vec<Diagnostic>> {
         let mut ast = engine(verb).compile(&*text.text).map_err(|error| vec![refused(text, &error)])?;
         let defines = |hook: &str| ast.iter_functions().any(|f| f.name == hook && f.params.len() == 1);
         let hooks = Hooks {
@@ -150,7 +151,7 @@ impl Script {
             });
             return Err(vec![none]);
         }
-        let mut check = ScriptCheck::new(text, verb, &ast);
+        let mut check = ScriptCheck::new(text, verb, params, &ast);
         for handle in HANDLES {
             if defines(handle.hook) {
                 check.hook(handle);

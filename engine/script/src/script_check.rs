@@ -2,6 +2,7 @@
 
 use crate::script_engine::{FORBIDDEN, functions};
 use crate::script_surface::{Handle, Member, Use};
+use crate::types::ParamTypes;
 use rhai::{AST, ASTNode, Expr, Position, Stmt};
 use std::collections::BTreeSet;
 use weir_diagnostic::{Code, Diagnostic, Embedded, Span, nearest};
@@ -29,6 +30,7 @@ pub(crate) fn span_at(text: &Embedded, position: Position, len: usize) -> Span {
 pub(crate) struct ScriptCheck<'c> {
     text: &'c Embedded,
     verb: Verb,
+    pub(crate) params: &'c ParamTypes,
     ast: &'c AST,
     /// Names and numbers of arguments of the script's own functions.
     own: BTreeSet<(String, usize)>,
@@ -42,11 +44,12 @@ pub(crate) struct ScriptCheck<'c> {
 }
 
 impl<'c> ScriptCheck<'c> {
-    pub(crate) fn new(text: &'c Embedded, verb: Verb, ast: &'c AST) -> Self {
+    pub(crate) fn new(text: &'c Embedded, verb: Verb, params: &'c ParamTypes, ast: &'c AST) -> Self {
         let own = ast.iter_functions().map(|f| (f.name.to_owned(), f.params.len())).collect();
         let mut check = Self {
             text,
             verb,
+            params,
             ast,
             own,
             loose: BTreeSet::new(),

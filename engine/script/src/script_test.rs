@@ -3,7 +3,10 @@
 use crate::expression_test::{findings, message, request};
 use crate::script_engine::{engine, functions};
 use crate::script_surface::{HANDLES, Use};
-use crate::{EventView, Hooks, Script, ScriptFault, ScriptLimits, ScriptOutcome, ScriptRun, ScriptVerdict};
+use crate::{
+    EventView, Hooks, ParamType, ParamTypes, Script, ScriptFault, ScriptLimits, ScriptOutcome, ScriptRun,
+    ScriptVerdict,
+};
 use http::HeaderMap;
 use serde_json::json;
 use std::sync::Arc;
@@ -20,7 +23,8 @@ fn embedded(text: &str) -> Embedded {
 }
 
 fn compile(text: &str, verb: Verb) -> Script {
-    Script::compile(&embedded(text), verb).unwrap_or_else(|found| panic!("{}", findings(text, &found)))
+    Script::compile(&embedded(text), verb, &ParamTypes::unknown())
+        .unwrap_or_else(|found| panic!("{}", findings(text, &found)))
 }
 
 fn run() -> ScriptRun {
@@ -174,7 +178,8 @@ fn what_cannot_work_is_told_before_it_runs() {
         ("for m in r.messages { m.text = \"x\"; }", "what `messages` gives is a copy"),
     ] {
         let script = format!("fn request(r) {{ {text} }}");
-        let found = Script::compile(&embedded(&script), Verb::Guard).map(|_| ()).unwrap_err();
+        let found =
+            Script::compile(&embedded(&script), Verb::Guard, &ParamTypes::unknown()).map(|_| ()).unwrap_err();
         let messages: Vec<&str> = found.iter().map(|found| found.message.as_str()).collect();
         assert!(messages.iter().any(|message| message.starts_with(want)), "{text}: {messages:?}");
     }
@@ -212,7 +217,7 @@ fn nothing_outside_is_in_reach() {
         "export let x = 1;",
     ] {
         let text = format!("fn request(r) {{ {text} }}");
-        match Script::compile(&embedded(&text), Verb::Guard) {
+        match Script::compile(&embedded(&text), Verb::Guard, &ParamTypes::unknown()) {
             Err(_) => {}
             Ok(script) => assert!(script.request(&mut request(), &run()).is_err(), "{text}"),
         }
@@ -304,12 +309,40 @@ fn names_every_finding_at_its_place() {
     ];
     let mut out = String::new();
     for (verb, text) in cases {
-        match Script::compile(&embedded(text), verb) {
+        match Script::compile(&embedded(text), verb, &ParamTypes::unknown()) {
             Ok(_) => panic!("{text} compiles"),
             Err(found) => out.push_str(&findings(text, &found)),
         }
     }
     insta::assert_snapshot!(out);
+}
+
+#[test]
+fn parameters_have_their_names_and_types() {
+    let params = ParamTypes::none()
+        .with("most", ParamType::Int)
+        .with("who", ParamType::String)
+        .with("any", ParamType::Any);
+    for (read, want) in [
+        ("r.params.most > 3", None),
+        ("r.params.who == \"a\"", None),
+        ("r.params.any == 3", None),
+        ("r.params.mots > 3", Some(("unknown-reference", "did you mean `most`?"))),
+        ("r.params.most == \"3\"", Some(("type-mismatch", "`most` is a number and never text"))),
+        ("3 == r.params.who", Some(("type-mismatch", "`who` is text and never a number"))),
+    ] {
+        let text = format!("fn request(r) {{ if {read} {{ print(1); }} }}");
+        match (Script::compile(&embedded(&text), Verb::Transform, &params), want) {
+            (Ok(_), None) => {}
+            (Err(found), Some((code, words))) => {
+                let [one] = found.as_slice() else { panic!("{read}: {found:?}") };
+                let said = format!("{} {}", one.message, one.help.as_deref().unwrap_or(""));
+                assert!(one.code.id() == code && said.contains(words), "{read}: {one:?}");
+            }
+            (Ok(_), Some(want)) => panic!("{read} compiles, and is {want:?}"),
+            (Err(found), None) => panic!("{read}: {found:?}"),
+        }
+    }
 }
 
 #[test]
@@ -368,7 +401,7 @@ proptest::proptest! {
         "fn", "request", "(", "r", ")", "{", "}", ".", "text", "=", ";", "let", "x", "+", "1", "\"a\"", "if", "loop", "deny", "[", "]", "|", "é", "`", "$", "#", "\n",
     ]), 0..40)) {
         for text in [words.join(" "), format!("fn request(r) {{ {} }}", words.join(" "))] {
-            if let Ok(script) = Script::compile(&embedded(&text), Verb::Guard) {
+            if let Ok(script) = Script::compile(&embedded(&text), Verb::Guard, &ParamTypes::unknown()) {
                 let _ = script.request(&mut request(), &run());
             }
         }

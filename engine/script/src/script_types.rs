@@ -3,6 +3,7 @@
 
 use crate::script_check::{ScriptCheck, is_variable};
 use crate::script_surface::{Handle, Use};
+use crate::types::ParamType;
 use rhai::{ASTNode, Expr, Position, Stmt};
 use weir_diagnostic::{Code, nearest};
 
@@ -67,6 +68,22 @@ fn member_of<'e>(expr: &'e Expr, param: &str) -> Option<(&'e str, Position)> {
     match expr {
         Expr::Dot(dot, ..) if is_variable(&dot.lhs, param) => match &dot.rhs {
             Expr::Property(property, at) => Some((property.2.as_str(), *at)),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The parameter that an expression reads, if that is all it does: `limit` of `r.params.limit`.
+fn param_of<'e>(expr: &'e Expr, param: &str) -> Option<&'e str> {
+    match expr {
+        Expr::Dot(dot, ..) if is_variable(&dot.lhs, param) => match &dot.rhs {
+            Expr::Dot(inner, ..) => match (&inner.lhs, &inner.rhs) {
+                (Expr::Property(map, _), Expr::Property(name, _)) if map.2 == "params" => {
+                    Some(name.2.as_str())
+                }
+                _ => None,
+            },
             _ => None,
         },
         _ => None,
@@ -168,8 +185,12 @@ impl ScriptCheck<'_> {
     }
 
     fn compared(&mut self, side: &Expr, other: &Expr, param: &str) {
-        let Some((name, _)) = member_of(side, param) else { return };
-        let (Some(have), Some((want, at, spelt))) = (kind_of(name), written(other)) else { return };
+        let (name, kind) = match (member_of(side, param), param_of(side, param)) {
+            (Some((name, _)), _) => (name, kind_of(name)),
+            (None, Some(name)) => (name, self.kind_of_param(name)),
+            (None, None) => return,
+        };
+        let (Some(have), Some((want, at, spelt))) = (kind, written(other)) else { return };
         // `()` stands for what is not there.
         if have != want && !matches!(other, Expr::Unit(_)) {
             let message = format!("`{name}` is {} and never {}", have.name(), want.name());
@@ -177,7 +198,36 @@ impl ScriptCheck<'_> {
         }
     }
 
+    /// What a parameter is, as far as it is known.
+    fn kind_of_param(&self, name: &str) -> Option<Kind> {
+        Some(match self.params.fields.get(name)? {
+            ParamType::Bool => Kind::Bool,
+            ParamType::Int | ParamType::Double => Kind::Number,
+            ParamType::String => Kind::Text,
+            ParamType::List | ParamType::Map => Kind::Other,
+            ParamType::Any => return None,
+        })
+    }
+
+    /// Looks at the name of a parameter that is read.
+    fn param(&mut self, name: &str, at: Position) {
+        if self.params.open || self.params.fields.contains_key(name) {
+            return;
+        }
+        let names: Vec<&str> = self.params.fields.keys().map(AsRef::as_ref).collect();
+        let help = match nearest(name, names.iter().copied()) {
+            Some(near) => format!("did you mean `{near}`?"),
+            None if names.is_empty() => "no parameters are defined here".to_owned(),
+            None => format!("the parameters are: {}", names.join(", ")),
+        };
+        let message = format!("there is no parameter `{name}`");
+        self.report(Code::UnknownReference, at, name, message, Some(help));
+    }
+
     fn key(&mut self, map: &str, key: &str, at: Position) {
+        if map == "params" {
+            return self.param(key, at);
+        }
         let Some(keys) = keys_of(map).filter(|keys| !keys.contains(&key)) else { return };
         let help = match nearest(key, keys.iter().copied()) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -25,8 +25,10 @@ pub enum ParamType {
     Any,
     /// `true` or `false`.
     Bool,
-    /// A whole or a broken number.
-    Number,
+    /// A whole number.
+    Int,
+    /// A broken number.
+    Double,
     /// A text.
     String,
     /// A list.
@@ -81,6 +83,50 @@ pub(crate) enum Type {
     /// Text keys to values.
     Map(&'static Type),
     Object(&'static ObjectDef),
+    /// One of several, as the branches of a condition are.
+    Either(Kinds),
+}
+
+/// A set of types; lists and maps of any kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Kinds(u16);
+
+/// The types that a set can hold.
+const KINDS: [Type; 11] = [
+    Type::Null,
+    Type::Bool,
+    Type::Int,
+    Type::Uint,
+    Type::Double,
+    Type::String,
+    Type::Bytes,
+    Type::Timestamp,
+    Type::Duration,
+    Type::List(&Type::Any),
+    Type::Map(&Type::Any),
+];
+
+impl Kinds {
+    /// The set of a type; `None` where it is not known which.
+    fn of(ty: Type) -> Option<Self> {
+        match ty {
+            Type::Either(kinds) => Some(kinds),
+            Type::Any | Type::Object(_) => None,
+            known => {
+                let same = |kind: &Type| std::mem::discriminant(kind) == std::mem::discriminant(&known);
+                KINDS.iter().position(same).map(|place| Self(1 << place))
+            }
+        }
+    }
+
+    fn iter(self) -> impl Iterator<Item = Type> {
+        KINDS
+            .iter()
+            .copied()
+            .enumerate()
+            .filter(move |(place, _)| self.0 & (1 << place) != 0)
+            .map(|(_, ty)| ty)
+    }
 }
 
 impl PartialEq for Type {
@@ -88,6 +134,7 @@ impl PartialEq for Type {
         match (self, other) {
             (Type::List(a), Type::List(b)) | (Type::Map(a), Type::Map(b)) => a == b,
             (Type::Object(a), Type::Object(b)) => a.name == b.name,
+            (Type::Either(a), Type::Either(b)) => a == b,
             _ => std::mem::discriminant(self) == std::mem::discriminant(other),
         }
     }
@@ -103,15 +150,38 @@ impl Type {
     pub(crate) fn meets(self, other: Type) -> bool {
         match (self, other) {
             (Type::Any | Type::Null, _) | (_, Type::Any | Type::Null) => true,
+            (a @ Type::Either(_), b) | (b, a @ Type::Either(_)) => a.can(|one| one.meets(b)),
             (a, b) if a.is_number() && b.is_number() => true,
             (Type::List(a), Type::List(b)) | (Type::Map(a), Type::Map(b)) => a.meets(*b),
             (a, b) => a == b,
         }
     }
 
-    /// The type of both, `Any` if they differ.
+    /// The types that it may turn out to be.
+    pub(crate) fn alternatives(self) -> Vec<Type> {
+        match self {
+            Type::Either(kinds) => kinds.iter().collect(),
+            one => vec![one],
+        }
+    }
+
+    /// Whether any of the types that it may turn out to be fits.
+    pub(crate) fn can(self, fits: impl Fn(Type) -> bool) -> bool {
+        match self {
+            Type::Any => true,
+            Type::Either(kinds) => kinds.iter().any(fits),
+            one => fits(one),
+        }
+    }
+
+    /// The type of both: one of the two where they differ.
     pub(crate) fn join(self, other: Type) -> Type {
-        if self == other { self } else { Type::Any }
+        match (Kinds::of(self), Kinds::of(other)) {
+            _ if self == other => self,
+            (Some(a), Some(b)) if a == b => a.iter().next().unwrap_or(Type::Any),
+            (Some(a), Some(b)) => Type::Either(Kinds(a.0 | b.0)),
+            _ => Type::Any,
+        }
     }
 
     /// The same as a reference that lives for ever, for the inside of a list; nested lists lose their inside.
@@ -128,7 +198,7 @@ impl Type {
             Type::List(_) => &Type::List(&Type::Any),
             Type::Map(_) => &Type::Map(&Type::Any),
             Type::Object(def) => def.as_type(),
-            Type::Any | Type::Null => &Type::Any,
+            Type::Any | Type::Null | Type::Either(_) => &Type::Any,
         }
     }
 }
@@ -136,9 +206,10 @@ impl Type {
 impl From<ParamType> for Type {
     fn from(param: ParamType) -> Type {
         match param {
-            // A number may be whole or broken, so its exact type is not known.
-            ParamType::Any | ParamType::Number => Type::Any,
+            ParamType::Any => Type::Any,
             ParamType::Bool => Type::Bool,
+            ParamType::Int => Type::Int,
+            ParamType::Double => Type::Double,
             ParamType::String => Type::String,
             ParamType::List => Type::List(&Type::Any),
             ParamType::Map => Type::Map(&Type::Any),
@@ -173,6 +244,7 @@ impl Type {
             Type::Map(Type::Any) => "map".to_owned(),
             Type::Map(inside) => format!("map of {inside}"),
             Type::Object(def) => def.name.to_owned(),
+            Type::Either(kinds) => kinds.iter().map(Type::name).collect::<Vec<_>>().join(" or "),
         }
     }
 }

@@ -112,4 +112,8 @@ impl Registry for Stages {
         };
         (builtin.compile)(decl, bench, &self.metrics)
     }
+
+    fn may_require_caller(&self, name: &str) -> bool {
+        name == "key"
+    }
 }

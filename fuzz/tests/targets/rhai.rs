@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use weir_diagnostic::{Embedded, Sources};
 use weir_message::{Dialect, Operation, Reply, Request, Verb};
-use weir_script::{Script, ScriptLimits, ScriptRun};
+use weir_script::{ParamTypes, Script, ScriptLimits, ScriptRun};
 
 const WORDS: &[&str] = &[
     "fn request(r) { ",
@@ -108,7 +108,7 @@ fn check(input: &[u8]) {
     let id = sources.add("x.rhai", &*text);
     let embedded = Embedded::whole(&*text, id);
     for verb in [Verb::Guard, Verb::Transform, Verb::Observe] {
-        match Script::compile(&embedded, verb) {
+        match Script::compile(&embedded, verb, &ParamTypes::unknown()) {
             Ok(script) => run(&script, &sources),
             Err(found) => {
                 assert!(!found.is_empty(), "refused without a word");

@@ -1,6 +1,7 @@
 //! How listeners tell callers apart.
 
-use super::{Compiler, Secrets, params_of};
+use super::steps::params_of;
+use super::{Compiler, Secrets};
 use crate::Place;
 use crate::identity::{
     AllowWay, ExternalWay, Given, Identity, JwtWay, Keys, Mapping, Origin, Way, read_bounded,
@@ -178,7 +179,7 @@ impl Compiler<'_> {
     }
 
     fn allow(&mut self, allow: &Allow) -> Option<AllowWay> {
-        let when = self.condition(Some(&allow.0.when), HookKind::Match, &params_of(&self.set.params))?;
+        let when = self.condition(&allow.0.when, HookKind::Match, &params_of(&self.set.params))?;
         let head = Reads::HEADERS.and(Reads::CALLER).and(Reads::NOW);
         let text = &allow.0.when.text;
         let reads_on = !head.contains(when.reads())

@@ -13,12 +13,16 @@ impl Compiler<'_> {
         let set = self.set;
         for (name, key) in &set.keys {
             let decl = &key.value;
-            let digest = self.digest(&decl.hash, &decl.secret);
+            // What is wrong with a hash has been said.
+            let digest = match key.lost.has("hash") {
+                true => None,
+                false => self.digest(&decl.hash, &decl.secret),
+            };
             let Some(template) = self.row(name, decl) else { continue };
             templates.push(template.clone());
             let previous = match &decl.previous {
-                Some(previous) => self.previous(previous, &template),
-                None => None,
+                Some(previous) if !key.lost.has("previous") => self.previous(previous, &template),
+                _ => None,
             };
             let own = digest.map(|digest| KeyRow { digest, ..template });
             for row in own.into_iter().chain(previous) {
@@ -82,14 +86,14 @@ impl Compiler<'_> {
 
     /// A key without its digest.
     fn row(&mut self, name: &Arc<str>, decl: &CallerKey) -> Option<KeyRow> {
-        let expires = match &decl.expires {
-            Some(text) => Some(self.moment(text)?),
+        let expires = decl.expires.as_ref().map(|text| self.moment(text));
+        let operations: Vec<Option<Operation>> =
+            decl.operations.iter().map(|operation| self.operation(operation)).collect();
+        let operations = operations.into_iter().collect::<Option<Vec<Operation>>>()?;
+        let expires = match expires {
+            Some(moment) => Some(moment?),
             None => None,
         };
-        let mut operations = Vec::new();
-        for operation in &decl.operations {
-            operations.push(self.operation(operation)?);
-        }
         let tags = decl.tags.iter().map(|(name, value)| (Arc::from(name.as_str()), value.clone()));
         let caller = Caller {
             by: Arc::from("key"),

@@ -5,17 +5,20 @@ mod keys;
 mod known;
 mod models;
 mod providers;
+pub(crate) mod slot;
 mod steps;
 
 use crate::plan::{Pipeline, Plan, Step, When};
 use crate::services::Counting;
 use crate::{Needs, Registry, cel, fingerprint, reach};
 use http::HeaderValue;
+use slot::{Asked, Slot};
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 pub use steps::HOOK_TIMEOUT;
-use steps::{blank_trace, needs_of_step, params_of, share_conditions};
+pub(crate) use steps::mentions_caller;
+use steps::{Around, blank_trace, needs_of_step, share_conditions};
 use weir_catalog::Catalogue;
 use weir_diagnostic::{Diagnostics, Span};
 use weir_message::{Mode, Operation, Verb};
@@ -70,7 +73,7 @@ pub fn compile(
 }
 
 /// Parameters as they are written.
-type Params = Arc<serde_json::Map<String, serde_json::Value>>;
+type Params = Arc<weir_policy::Params>;
 
 struct Compiler<'a> {
     set: &'a PolicySet,
@@ -98,48 +101,56 @@ impl Compiler<'_> {
         let models = self.models(&providers);
         let services: Arc<dyn Services> = Arc::new(Counting::new(&models));
         let set_params = self.params(&self.set.params);
-        let frames: Vec<(Option<When>, &FrameDecl)> = self
-            .set
+        let set = self.set;
+        let frames: Vec<(Asked<When>, &FrameDecl)> = set
             .frames
             .iter()
             .map(|frame| {
-                let params = params_of(&self.set.params);
-                let when = self.condition(frame.when.as_ref(), HookKind::Condition, &params);
+                let when = self.asked(frame.when.as_ref(), frame.lost.has("when"), HookKind::Condition);
                 let params = Arc::clone(&set_params);
                 (when.map(|expression| When { expression, params, shared: None }), frame)
             })
             .collect();
         let of_frames = std::mem::take(&mut self.limit_names);
+        // Guards may stand where nothing could be read.
+        let frames_missing =
+            set.gaps.may_hold("frames") || frames.iter().any(|(_, frame)| frame.lost.has("stages"));
         let mut pipelines: Vec<Pipeline> = Vec::new();
+        let mut is_whole = true;
         let mut taken = reach::Taken::default();
         let mut beside = reach::Beside::default();
-        for decl in &self.set.pipelines {
-            let params = params_of(&self.set.params);
-            let when = self.condition(decl.when.as_ref(), HookKind::Match, &params);
-            taken.check(decl, when.as_deref(), self.diagnostics);
+        for decl in &set.pipelines {
+            let when = self.asked(decl.when.as_ref(), decl.lost.has("when"), HookKind::Match);
             self.limit_names.clone_from(&of_frames);
-            let mut steps = Vec::new();
-            let mut decls: Vec<&StageDecl> = Vec::new();
+            let mut slots: Vec<Slot<'_>> = Vec::new();
+            let around = Around { models: &models, services: &services, in_attempt: false };
             for (condition, frame) in &frames {
                 self.home = format!("frame {}", frame.name.value);
-                for stage in &frame.stages {
-                    if let Some(step) = self.step(stage, condition.clone(), &models, &services, false) {
-                        steps.push(step);
-                        decls.push(stage);
-                    }
-                }
+                slots.extend(frame.stages.iter().map(|stage| self.slot(stage, condition, around)));
             }
-            let framed = steps.len();
+            let framed = slots.len();
             self.home = decl.name.value.to_string();
-            for stage in &decl.stages {
-                if let Some(step) = self.step(stage, None, &models, &services, false) {
-                    steps.push(step);
-                    decls.push(stage);
-                }
+            slots.extend(decl.stages.iter().map(|stage| self.slot(stage, &Asked::Always, around)));
+            let place = reach::Place {
+                decl,
+                when: &when,
+                slots: &slots,
+                framed,
+                misses_stages: frames_missing || decl.lost.has("stages"),
+            };
+            if !set.gaps.order {
+                taken.check(&place, self.diagnostics);
+                beside.check(&place, self.diagnostics);
             }
-            reach::limits(&self.limit_names, &steps, self.diagnostics);
-            reach::check(decl, when.as_deref(), &decls, &steps, framed, self.diagnostics);
-            beside.check(decl, when.as_deref(), steps.get(framed..).unwrap_or_default(), self.diagnostics);
+            reach::limits(&self.limit_names, &place, self.diagnostics);
+            reach::check(&place, self.diagnostics);
+            let decls: Vec<&StageDecl> = slots.iter().map(|slot| slot.decl).collect();
+            let steps: Option<Vec<Step>> = slots.into_iter().map(Slot::into_step).collect();
+            let (Some(mut steps), true) = (steps, when.is_known()) else {
+                is_whole = false;
+                continue;
+            };
+            let when = when.as_ref().cloned();
             fingerprint::seal(&mut steps, &decls, &models);
             let shared_conditions = share_conditions(&mut steps);
             let of_when = when.as_ref().map_or(Needs::NONE, |when| cel::needs_of(when.reads()));
@@ -159,7 +170,7 @@ impl Compiler<'_> {
                 steps.iter().chain(steps.iter().flat_map(|step| &step.attempt)).map(blank_trace).collect();
             pipelines.push(Pipeline {
                 name: Arc::clone(&decl.name),
-                when: when.and_then(Arc::into_inner),
+                when,
                 guards_replies: steps.iter().any(|step| {
                     step.verb == Verb::Guard && step.mode == Mode::Enforce && step.declares.reads_reply
                 }),
@@ -170,6 +181,9 @@ impl Compiler<'_> {
                 blank,
                 steps,
             });
+        }
+        if !is_whole {
+            return None;
         }
         let reads_spent = pipelines.iter().any(|pipeline| pipeline.needs.has(Needs::SPENT));
         if reads_spent || self.set.state.is_some() {
@@ -220,10 +234,10 @@ fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
         |pipeline: &&Pipeline| pipeline.when.as_ref().is_none_or(|when| when.may_hold_for(operation));
     let mut takers = pipelines.iter().filter(may_take).peekable();
     // The first one's condition is asked of every request.
-    if takers.peek().is_none_or(|first| reads(first.when.as_ref())) {
+    if takers.peek().is_none_or(|first| reads(first.when.as_deref())) {
         return takers.peek().is_some();
     }
-    takers.all(|pipeline| pipeline.firm.has(Needs::BODY) || reads(pipeline.when.as_ref()))
+    takers.all(|pipeline| pipeline.firm.has(Needs::BODY) || reads(pipeline.when.as_deref()))
 }
 
 /// The operations that this version takes.

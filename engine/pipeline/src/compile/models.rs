@@ -50,6 +50,13 @@ impl Compiler<'_> {
             };
             models.insert(name, route);
         }
+        // A name whose definition is wrong is defined all the same.
+        for name in &self.set.gaps.models {
+            models.insert(name, Arc::new(Weighted::new(Vec::new(), another_may_mend())));
+        }
+        if self.set.gaps.may_hold("models") {
+            models.leave_open();
+        }
         models
     }
 

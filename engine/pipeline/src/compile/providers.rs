@@ -21,7 +21,7 @@ impl Compiler<'_> {
     }
 
     fn provider(&mut self, name: &Arc<str>, decl: &Named<weir_policy::Provider>) -> Option<Provider> {
-        let place = decl.name.span;
+        let (place, lost) = (decl.name.span, &decl.lost);
         let decl = &decl.value;
         let row = decl.from.as_ref().and_then(|from| self.workshop.catalogue.provider(from));
         self.own.insert(Arc::clone(name), known::own(&decl.models, row).into());
@@ -40,7 +40,10 @@ impl Compiler<'_> {
             return None;
         }
         let project = decl.google.as_ref().and_then(|google| google.project.as_deref());
+        // What stands in a field that is wrong may be just what is missing here.
+        let is_known = !lost.any(&["from", "dialect", "base_url", "region", "google", "azure"]);
         let access = match (&decl.base_url, row) {
+            _ if !is_known => None,
             (Some(url), _) => self.endpoint(url, url.span, decl),
             (None, Some(row)) if row.kind == Kind::Echo => Some(Access::Echo),
             (None, Some(row)) => match row.address(decl.region.as_deref(), project) {

@@ -1,27 +1,49 @@
 //! Stages to steps: their conditions, bodies, parameters and marks.
 
+use super::slot::{Asked, Slot};
 use super::{Compiler, Params, Secrets};
 use crate::fingerprint::Below;
 use crate::plan::{DenyAnswer, OnError, Step, When};
-use crate::{Models, Needs, Stage, Streaming, Workbench, cel, rhai};
+use crate::{Child, Declares, HeaderReads, Models, Needs, Registry, Stage, Streaming, Workbench, cel, rhai};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_diagnostic::{Code, Diagnostic};
+use weir_diagnostic::{Code, Diagnostic, Diagnostics, slip_of};
 use weir_message::{Decision, StageTrace, Verb};
-use weir_policy::{BodyDecl, Secret, StageDecl};
+use weir_policy::{BodyDecl, Node, Secret, StageDecl};
 use weir_script::{Expect, Expression, HookKind, ParamType, ParamTypes, Services};
 
 /// How long a hook may wait where its stage does not say.
 pub const HOOK_TIMEOUT: Duration = Duration::from_secs(10);
 
-impl Compiler<'_> {
+/// What is found in settings that are wrong elsewhere counts where it hangs on nothing but an expression's, a pattern's or a
+/// name's own text: all else may follow from what is missing.
+const OF_TEXTS: &[Code] = &[
+    Code::BadCel,
+    Code::UnknownReference,
+    Code::TooEarly,
+    Code::TypeMismatch,
+    Code::TooCostly,
+    Code::BadRegex,
+    Code::UnknownName,
+];
+
+/// What stages are compiled with.
+#[derive(Clone, Copy)]
+pub(super) struct Around<'c> {
+    pub(super) models: &'c Models,
+    pub(super) services: &'c Arc<dyn Services>,
+    pub(super) in_attempt: bool,
+}
+
+impl<'a> Compiler<'a> {
+    /// The condition that a text is; `None` where it is wrong.
     pub(super) fn condition(
         &mut self,
-        when: Option<&weir_policy::Expr>,
+        when: &weir_policy::Expr,
         hook: HookKind,
         params: &ParamTypes,
     ) -> Option<Arc<Expression>> {
-        match Expression::compile(when?, hook, Expect::Bool, params) {
+        match Expression::compile(when, hook, Expect::Bool, params) {
             Ok(expression) => {
                 if let Some(weir_script::CelValue::Bool(value)) = expression.constant() {
                     let message = format!("the condition is always {value}");
@@ -43,45 +65,95 @@ impl Compiler<'_> {
         }
     }
 
-    pub(super) fn step(
+    /// The condition of a pipeline or frame; `is_lost`: its field is wrong.
+    pub(super) fn asked(
         &mut self,
-        decl: &StageDecl,
-        frame: Option<When>,
-        models: &Models,
-        services: &Arc<dyn Services>,
-        in_attempt: bool,
-    ) -> Option<Step> {
+        when: Option<&weir_policy::Expr>,
+        is_lost: bool,
+        hook: HookKind,
+    ) -> Asked<Arc<Expression>> {
+        let params = params_of(&self.set.params);
+        match when {
+            _ if is_lost => Asked::Unknown { written: false },
+            None => Asked::Always,
+            Some(when) => {
+                self.condition(when, hook, &params).map_or(Asked::Unknown { written: true }, Asked::If)
+            }
+        }
+    }
+
+    /// A stage in its place, compiled as far as its text is right.
+    pub(super) fn slot(&mut self, decl: &'a StageDecl, frame: &Asked<When>, around: Around<'_>) -> Slot<'a> {
         let params = params_of(&decl.params);
-        let own: Vec<When> = decl
+        let own: Vec<Option<When>> = decl
             .when
             .iter()
-            .filter_map(|when| {
-                let expression =
-                    self.condition(Some(&when.expr), HookKind::Condition, &params_of(&when.params))?;
+            .map(|when| {
+                let expression = self.condition(&when.expr, HookKind::Condition, &params_of(&when.params))?;
                 Some(When { expression, params: self.params(&when.params), shared: None })
             })
             .collect();
-        let stage = self.stage(decl, &params, models, services, in_attempt)?;
-        let mut declares = stage.declares();
-        if declares.reads_reply && declares.streaming == Streaming::None {
-            // What reads whole replies sees streams too.
-            declares.streaming = Streaming::Whole;
+        let own: Option<Vec<When>> = own.into_iter().collect();
+        let whens = own
+            .filter(|_| frame.is_known() && !decl.lost.has("when"))
+            .map(|own| frame.as_ref().cloned().into_iter().chain(own).collect::<Vec<When>>());
+        let mut headers = HeaderReads::default();
+        let stage = self.stage(decl, &params, around, &mut headers);
+        let inside = Around { in_attempt: true, ..around };
+        let attempt: Vec<Slot<'a>> =
+            decl.attempt.iter().map(|inner| self.slot(inner, &Asked::Always, inside)).collect();
+        let may_require_caller = match &stage {
+            Some(stage) => stage.declares().requires_caller,
+            None => self.may_require_caller(decl),
+        };
+        // With settings that are wrong it is only known by name what it does.
+        let stage = stage.filter(|_| !decl.lost.has("with"));
+        let declares = stage.as_ref().map(|stage| {
+            let mut declares = stage.declares();
+            if declares.reads_reply && declares.streaming == Streaming::None {
+                // What reads whole replies sees streams too.
+                declares.streaming = Streaming::Whole;
+            }
+            declares
+        });
+        let step = match (stage, &declares, &whens) {
+            (Some(stage), Some(declares), Some(whens)) if decl.lost.is_empty() => {
+                Some(self.step(decl, stage, declares.clone(), whens.clone()))
+            }
+            _ => None,
+        };
+        Slot {
+            decl,
+            declares,
+            whens,
+            is_conditional: frame.is_written() || !decl.when.is_empty(),
+            may_require_caller,
+            headers,
+            attempt,
+            step,
         }
-        let attempt =
-            decl.attempt.iter().filter_map(|inner| self.step(inner, None, models, services, true)).collect();
+    }
+
+    fn step(
+        &mut self,
+        decl: &StageDecl,
+        stage: Arc<dyn Stage>,
+        declares: Declares,
+        whens: Vec<When>,
+    ) -> Step {
         let deny = decl.deny.as_ref().map(|deny| DenyAnswer {
             status: deny.status,
             code: deny.code.as_deref().map(Arc::from),
             message: deny.message.as_deref().map(Arc::from),
             deny_as: deny.form.into(),
         });
-        Some(Step {
+        Step {
             name: Arc::clone(&decl.name),
             verb: decl.verb,
             body: body_name(decl),
             stage,
             mode: decl.mode,
-            whens: frame.into_iter().chain(own).collect(),
+            whens,
             sample: (decl.sample < 1.0).then_some(decl.sample),
             timeout: decl.timeout.unwrap_or(HOOK_TIMEOUT + declares.patience),
             declares,
@@ -93,9 +165,20 @@ impl Compiler<'_> {
             params: self.params(&decl.params),
             below: Below::default(),
             together: decl.together,
-            attempt,
+            attempt: Vec::new(),
             within: decl.within.as_slice().into(),
-        })
+        }
+    }
+
+    /// Whether a stage that could not be compiled may refuse all callers who are not known once it is mended.
+    fn may_require_caller(&self, decl: &StageDecl) -> bool {
+        match &decl.body {
+            BodyDecl::Rhai(_) => false,
+            BodyDecl::Cel(text) => {
+                decl.verb == Verb::Guard && (decl.lost.any(&["cel"]) || mentions_caller(&text.text))
+            }
+            BodyDecl::Builtin(name) => name.is_empty() || self.workshop.registry.may_require_caller(name),
+        }
     }
 
     /// Parameters as expressions read them. Stages of one place share theirs.
@@ -103,7 +186,7 @@ impl Compiler<'_> {
         if let Some((_, value)) = self.known_params.iter().find(|(known, _)| Arc::ptr_eq(known, params)) {
             return Arc::clone(value);
         }
-        let value = Arc::new(serde_json::Value::Object((**params).clone()));
+        let value = Arc::new(serde_json::Value::Object(params.values.clone()));
         self.known_params.push((Arc::clone(params), Arc::clone(&value)));
         value
     }
@@ -112,17 +195,21 @@ impl Compiler<'_> {
         &mut self,
         decl: &StageDecl,
         params: &ParamTypes,
-        models: &Models,
-        services: &Arc<dyn Services>,
-        in_attempt: bool,
+        around: Around<'_>,
+        headers: &mut HeaderReads,
     ) -> Option<Arc<dyn Stage>> {
+        if decl.lost.any(&[decl.verb.name(), "cel", "rhai"]) {
+            return None;
+        }
+        let Around { models, services, in_attempt } = around;
+        let mut found = Diagnostics::new();
         let (secrets, workshop) = (self.secrets, self.workshop);
         let resolve = move |secret: &Secret| match secrets {
             Secrets::Ignored => None,
             Secrets::From { env, root } => secret.resolve(env, root).ok(),
         };
         let mut bench = Workbench {
-            diagnostics: self.diagnostics,
+            diagnostics: &mut found,
             home: &self.home,
             files: &self.set.files,
             params,
@@ -131,45 +218,83 @@ impl Compiler<'_> {
             state: &workshop.state,
             services,
             limit_names: &mut self.limit_names,
+            headers,
             secret: &resolve,
         };
-        match &decl.body {
-            BodyDecl::Builtin(_) => workshop.registry.compile(decl, &mut bench),
-            BodyDecl::Cel(text) => {
-                let hook = if in_attempt { HookKind::Attempt } else { HookKind::Reply };
-                match decl.verb {
-                    Verb::Guard => {
-                        let expression = bench.expression(text, hook, Expect::Bool)?;
-                        Some(Arc::new(cel::CelGuard {
-                            expression,
-                            unread_pass: decl.unread_pass,
-                            in_attempt,
-                        }))
-                    }
-                    Verb::Route => {
-                        let expression = bench.expression(text, HookKind::Request, Expect::String)?;
-                        if let Some(weir_script::CelValue::String(model)) = expression.constant() {
-                            bench.model(model, text.span)?;
-                        }
-                        Some(Arc::new(cel::CelRoute { expression }))
-                    }
-                    Verb::Observe => {
-                        let expression = bench.expression(text, HookKind::End, Expect::Any)?;
-                        Some(Arc::new(cel::CelObserver { expression }))
-                    }
-                    Verb::Cache | Verb::Transform => {
-                        let message = format!("a {} cannot be a CEL expression", decl.verb);
-                        let help = "use a built-in, or `rhai:` for a transform";
-                        bench
-                            .diagnostics
-                            .push(Diagnostic::new(Code::BadStage, message).at(decl.span).help(help));
-                        None
-                    }
+        let stage = build(decl, &mut bench, &*workshop.registry, in_attempt);
+        let all = !decl.lost.has("with");
+        let kept = |one: &Diagnostic| all || OF_TEXTS.contains(&one.code) || is_of_an_item(&decl.with, one);
+        self.diagnostics.extend(found.into_iter().filter(kept));
+        stage
+    }
+}
+
+/// Whether a finding points at an item of a list in settings: what it says is of that item, and not of the settings together.
+fn is_of_an_item(with: &Node, found: &Diagnostic) -> bool {
+    let Some(place) = found.span else { return false };
+    let mut is = false;
+    with.visit(&mut |node| is |= node.items().iter().any(|item| item.span == place));
+    is
+}
+
+/// Whether an expression that is wrong speaks of the caller, perhaps with a slip in the word.
+pub(crate) fn mentions_caller(text: &str) -> bool {
+    let words = text.split(|c: char| !c.is_alphanumeric() && c != '_');
+    words.into_iter().any(|word| slip_of(word, ["caller"]).is_some())
+}
+
+/// Compiles a stage's body.
+fn build(
+    decl: &StageDecl,
+    bench: &mut Workbench<'_>,
+    registry: &dyn Registry,
+    in_attempt: bool,
+) -> Option<Arc<dyn Stage>> {
+    match &decl.body {
+        BodyDecl::Builtin(_) => registry.compile(decl, bench),
+        BodyDecl::Cel(text) => {
+            let hook = if in_attempt { HookKind::Attempt } else { HookKind::Reply };
+            match decl.verb {
+                Verb::Guard => {
+                    let expression = bench.expression(text, hook, Expect::Bool)?;
+                    constant_guard(&expression, bench.diagnostics);
+                    bench.headers.asked.extend(expression.asked_headers());
+                    Some(Arc::new(cel::CelGuard { expression, unread_pass: decl.unread_pass, in_attempt }))
+                }
+                Verb::Route => {
+                    let expression = bench.expression(text, HookKind::Request, Expect::String)?;
+                    let named: Vec<Option<Child>> =
+                        expression.texts().iter().map(|(model, place)| bench.model(model, *place)).collect();
+                    named.into_iter().collect::<Option<Vec<Child>>>()?;
+                    Some(Arc::new(cel::CelRoute { expression }))
+                }
+                Verb::Observe => {
+                    let expression = bench.expression(text, HookKind::End, Expect::Any)?;
+                    Some(Arc::new(cel::CelObserver { expression }))
+                }
+                Verb::Cache | Verb::Transform => {
+                    let message = format!("a {} cannot be a CEL expression", decl.verb);
+                    let help = "use a built-in, or `rhai:` for a transform";
+                    bench.diagnostics.push(Diagnostic::new(Code::BadStage, message).at(decl.span).help(help));
+                    None
                 }
             }
-            BodyDecl::Rhai(text) => rhai::compile(decl, text, &mut bench),
         }
+        BodyDecl::Rhai(text) => rhai::compile(decl, text, bench),
     }
+}
+
+/// Warns of a guard that decides the same for every request.
+fn constant_guard(expression: &Expression, found: &mut Diagnostics) {
+    let Some(weir_script::CelValue::Bool(value)) = expression.constant() else { return };
+    let (message, help) = match value {
+        true => ("the guard lets every request pass", "leave it out, or write a condition that can fail"),
+        false => {
+            ("the guard refuses every request", "write a condition that can hold, or `mode: off` if so meant")
+        }
+    };
+    let found_here = Diagnostic::new(Code::NeverHappens, message).at(expression.text().span);
+    found.push(found_here.cause(format!("its expression is always {value}")).help(help));
 }
 
 fn body_name(decl: &StageDecl) -> Arc<str> {
@@ -222,17 +347,20 @@ pub(super) fn share_conditions(steps: &mut [Step]) -> usize {
     count
 }
 
-/// The types of parameters, by their values.
-pub(super) fn params_of(params: &serde_json::Map<String, serde_json::Value>) -> ParamTypes {
-    params.iter().fold(ParamTypes::none(), |types, (name, value)| {
-        let kind = match value {
-            serde_json::Value::Null => ParamType::Any,
-            serde_json::Value::Bool(_) => ParamType::Bool,
-            serde_json::Value::Number(_) => ParamType::Number,
-            serde_json::Value::String(_) => ParamType::String,
-            serde_json::Value::Array(_) => ParamType::List,
-            serde_json::Value::Object(_) => ParamType::Map,
+/// The types of parameters as expressions and scripts know them.
+pub(super) fn params_of(params: &weir_policy::Params) -> ParamTypes {
+    let open = ParamTypes { open: params.open, ..ParamTypes::none() };
+    params.types.iter().fold(open, |types, (name, kind)| {
+        use weir_policy::ParamType as Declared;
+        let kind = match kind {
+            Declared::Any => ParamType::Any,
+            Declared::Bool => ParamType::Bool,
+            Declared::Int => ParamType::Int,
+            Declared::Number => ParamType::Double,
+            Declared::String | Declared::Duration | Declared::Cel => ParamType::String,
+            Declared::List => ParamType::List,
+            Declared::Map => ParamType::Map,
         };
-        types.with(name.as_str(), kind)
+        types.with(Arc::clone(name), kind)
     })
 }

@@ -192,6 +192,8 @@ fn own<'a>(n: u16, ask: Ask<'a>) -> impl Iterator<Item = &'a Attempt> {
 pub struct Models {
     exact: ahash::AHashMap<Arc<str>, Known>,
     patterns: Vec<(Arc<str>, Known)>,
+    /// There may be others, which could not be read.
+    is_open: bool,
 }
 
 /// A model: where it leads, and the fingerprint of that.
@@ -226,6 +228,16 @@ impl Models {
     /// The route of a model.
     pub fn get(&self, name: &str) -> Option<&Arc<dyn Route>> {
         self.known(name).map(|known| &known.route)
+    }
+
+    /// Notes that there may be others, which could not be read: such models are never served.
+    pub(crate) fn leave_open(&mut self) {
+        self.is_open = true;
+    }
+
+    /// Whether there may be others.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
     }
 
     /// Whether a model has this name, and not only a pattern that fits it.

@@ -63,6 +63,33 @@ pub(super) fn wrong_type(node: &Node, expected: &str, what: &str) -> Diagnostic 
     }
 }
 
+/// What to write where a mapping is needed: its fields, those first that it cannot do without.
+pub(super) fn fields_help(rules: &Map<String, Value>) -> Option<String> {
+    let fields = rules.get("properties").and_then(Value::as_object)?;
+    let needed: Vec<&str> = rules
+        .get("required")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    if needed.is_empty() {
+        let names: Vec<&str> = fields.keys().map(String::as_str).collect();
+        return (!names.is_empty()).then(|| format!("its fields are {}", quoted(&names)));
+    }
+    let written: Vec<String> = needed.iter().map(|name| format!("{name}: …")).collect();
+    Some(format!("write {{ {} }}", written.join(", ")))
+}
+
+/// The first sentence of a description.
+pub(super) fn sentence(text: &str) -> String {
+    let line = text.lines().map(str::trim).take_while(|line| !line.is_empty()).collect::<Vec<_>>().join(" ");
+    match line.find(". ") {
+        Some(end) => line.get(..=end).unwrap_or(&line).to_owned(),
+        None => line,
+    }
+}
+
 pub(super) fn quoted(names: &[&str]) -> String {
     names.iter().map(|n| format!("`{n}`")).collect::<Vec<_>>().join(", ")
 }

@@ -206,6 +206,38 @@ const TABLE: &[Row] = &[
         )],
     ),
     (
+        Code::NeverHappens,
+        "weights, shares and keys that change nothing",
+        &[(
+            "a.yaml",
+            "weir: v1\nproviders:\n  lab: { from: echo, optional: true }\nmodels:\n  fast: { targets: [ { provider: lab, weight: 0 }, { provider: lab } ] }\n  slow: { route: fallback, targets: [ { provider: lab, weight: 3 }, { provider: lab } ] }\npipelines:\n  - pipeline: p\n    stages:\n      - observe: log\n        sample: 0%\n",
+        )],
+    ),
+    (
+        Code::BadValue,
+        "times and sizes of nothing",
+        &[(
+            "a.yaml",
+            "weir: v1\nlisteners:\n  edge: { address: \"0.0.0.0:80\", limits: { body: 0B, idle: 0s } }\nproviders:\n  lab: { from: echo, timeouts: { connect: 0ms } }\npipelines:\n  - pipeline: p\n    deadline: 0s\n    stages:\n      - observe: log\n        timeout: 0s\n",
+        )],
+    ),
+    (
+        Code::UnknownField,
+        "settings beside `with`, stages that are texts, parts of names",
+        &[(
+            "a.yaml",
+            "weir: v1\nproviders:\n  lab: { dialect: openai, url: \"http://x\", api_key: \"${env:K}\" }\npipelines:\n  - pipeline: p\n    stages:\n      - guard: rate\n        tokens: 5/s\n        per: caller.user\n      - guard:pii\n      - log\n      - use: shield\n",
+        )],
+    ),
+    (
+        Code::Unused,
+        "a key that no listener asks for",
+        &[(
+            "a.yaml",
+            "weir: v1\nlisteners: { edge: { address: \"0.0.0.0:80\" } }\nkeys: { ann: { secret: \"${env:ANN}\" } }\n",
+        )],
+    ),
+    (
         Code::Unused,
         "a policy",
         &[(
@@ -256,6 +288,7 @@ fn every_code_of_the_loader_is_in_the_table() {
         Code::NeedsUpgrade,
         Code::NeverHappens,
         Code::BesideGuards,
+        Code::MayBeAbsent,
         Code::UnseenShadow,
         Code::VacuousCase,
         Code::BadCase,
@@ -276,7 +309,7 @@ fn one_slip_costs_one_diagnostic_and_all_slips_are_said_at_once() {
             "b.yaml",
             "pipelines:\n  - pipeline: p\n    dedline: 5s\n    stages:\n      - guard: pii\n        when: true\n        with: { find: [emial] }\n",
         ),
-        ("c.yaml", "listeners: { edge: { adress: x } }\n"),
+        ("c.yaml", "listeners: { edge: { adress: \"127.0.0.1:80\" } }\n"),
         ("d.yaml", "keys: [\n"),
     ]);
     let found: Vec<(&str, &str)> = loaded

@@ -82,7 +82,7 @@ fn a_whole_set_comes_out_typed() {
     assert_eq!(hours.deny.as_ref().unwrap().status, Some(403));
     assert!(chat.stages[3].stream_whole);
     assert_eq!(chat.stages[4].attempt[0].name.as_ref(), "residency");
-    assert_eq!(chat.stages[4].attempt[0].params["region"], "eu");
+    assert_eq!(chat.stages[4].attempt[0].params.values["region"], "eu");
 }
 
 #[test]
@@ -161,11 +161,11 @@ pipelines:
     let stages = &set.pipelines[0].stages;
     let names: Vec<&str> = stages.iter().map(|s| &*s.name).collect();
     assert_eq!(names, ["mine/rate", "mine/deep/pii", "pii"]);
-    assert_eq!(stages[0].params["tokens"], "5/s");
-    assert_eq!(stages[1].params.get("tokens"), None);
+    assert_eq!(stages[0].params.values["tokens"], "5/s");
+    assert_eq!(stages[1].params.values.get("tokens"), None);
     assert_eq!((stages[0].mode, stages[1].mode, stages[2].mode), (Mode::Shadow, Mode::Shadow, Mode::Enforce));
     let conditions: Vec<(&str, bool)> =
-        stages[1].when.iter().map(|w| (&*w.expr.text, w.params.contains_key("kinds"))).collect();
+        stages[1].when.iter().map(|w| (&*w.expr.text, w.params.values.contains_key("kinds"))).collect();
     assert_eq!(
         conditions,
         [("caller != null", false), ("params.tokens != \"\"", false), ("params.kinds.size() > 0", true)]
@@ -319,4 +319,31 @@ fn collect(value: &serde_json::Value, out: &mut Vec<String>) {
         serde_json::Value::Array(list) => list.iter().for_each(|value| collect(value, out)),
         _ => {}
     }
+}
+
+#[test]
+fn parameters_have_the_types_that_are_declared_and_numbers_read_as_broken_ones() {
+    use weir_policy::ParamType;
+    let set = set_of(
+        "weir: v1\nparams: { whole: 3, broken: 2.5, name: x }\nstages:\n  cap:\n    params:\n      most: { type: number }\n      wait: { type: duration, default: 5s }\n      any: { type: any, default: 7 }\n    stages:\n      - guard: g\n        cel: params.most > 1.0 && params.wait != \"\" && params.any == 7\npipelines:\n  - pipeline: p\n    stages:\n      - { use: cap, with: { most: 3 } }\n",
+    );
+    let types = |params: &weir_policy::Params| -> Vec<(String, ParamType)> {
+        params.types.iter().map(|(name, kind)| (name.to_string(), *kind)).collect()
+    };
+    let named = |name: &str, kind| (name.to_owned(), kind);
+    assert_eq!(
+        types(&set.params),
+        [
+            named("broken", ParamType::Number),
+            named("name", ParamType::String),
+            named("whole", ParamType::Int)
+        ]
+    );
+    let params = &set.pipelines[0].stages[0].params;
+    assert_eq!(
+        types(params),
+        [named("any", ParamType::Any), named("most", ParamType::Number), named("wait", ParamType::Duration)]
+    );
+    assert_eq!(params.values["most"].to_string(), "3.0");
+    assert_eq!(params.values["any"].to_string(), "7");
 }

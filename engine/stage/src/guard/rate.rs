@@ -87,6 +87,10 @@ impl Rates {
 
 pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc<dyn Stage>> {
     let settings: Settings = bench.settings(decl)?;
+    let per = match &settings.per {
+        Some(expr) => Per::compile(expr, bench),
+        None => Some(Per::Caller),
+    };
     let (requests, tokens) = (settings.requests.list(), settings.tokens.list());
     if requests.is_empty() && tokens.is_empty() {
         let found = Diagnostic::new(Code::MissingField, "`rate` limits nothing")
@@ -95,15 +99,11 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
         bench.diagnostics.push(found);
         return None;
     }
-    let per = match &settings.per {
-        Some(expr) => Per::compile(expr, bench)?,
-        None => Per::Caller,
-    };
     let beyond =
         ThenSettings { then: settings.then, deadline: settings.deadline, model: settings.model.as_ref() };
     let beyond = Beyond::compile(&beyond, settings.queue, decl, bench)?;
     let meter = format!("{}/{}", bench.home, decl.name);
-    Some(Arc::new(RateGuard { meter, requests, tokens, per, report: settings.report, beyond }))
+    Some(Arc::new(RateGuard { meter, requests, tokens, per: per?, report: settings.report, beyond }))
 }
 
 struct RateGuard {
