@@ -19,7 +19,7 @@ POLICY ?= examples/quickstart
 
 STEPS := lint unit short-fuzz policies figures clients
 
-.PHONY: help setup build run test lint unit short-fuzz policies figures clients fuzz bench bench-peers eval reference clean
+.PHONY: help setup build run test lint unit short-fuzz policies figures clients fuzz bench bench-peers eval eval-train reference clean
 
 help: ## says what can be made
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | column -t -s "$$(printf '\t')"
@@ -71,7 +71,13 @@ bench-peers: build ## Weir beside other gateways, which it installs outside the 
 	target/release/weir-bench peers --installed $(WEIR_CACHE)/peers
 
 eval: setup ## the tables of eval/README.md: what guards find and miss on labelled data
+	python3 eval/prepare.py
 	$(CARGO) run --release --locked --quiet --bin weir-eval
+
+eval-train: setup ## trains the heads of guard: injection
+	python3 eval/prepare.py
+	$(CARGO) build --release --locked --quiet --bin weir-eval
+	$(WEIR_CACHE)/eval/tools/bin/python eval/train/injection.py $(WEIR_CACHE)/eval target/release/weir-eval
 
 reference: setup ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas

@@ -2,7 +2,7 @@
 """Trains the judge of the semantic cache: engine/stage/src/cache/verify/net.txt.
 
     python3 eval/cache/expand.py
-    target/release/weir-eval --features eval/cache/training/pairs.tsv > TABLE     (what the judge sees of each pair)
+    target/release/weir-eval --cache-features eval/cache/training/pairs.tsv > TABLE     (what the judge sees of each pair)
     python3 eval/cache/train.py TABLE                                       (needs eval/cache/requirements.txt)
 
 Sees no held-out pair. The thresholds are those at which networks trained on other groups of questions hold this share of the training

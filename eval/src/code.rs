@@ -64,7 +64,7 @@ pub(crate) fn sources(room: &Room, lines: usize) -> Outcome<Vec<Code>> {
         gather(&folder, &["rs", "toml", "c", "h", "py", "js", "sh"], &mut paths)?;
     }
     if !room.quick {
-        gather(&room.fetched("code")?, &["py", "yaml", "yml", "json", "md", "toml", "txt"], &mut paths)?;
+        gather(&room.fetched("code")?, &["py", "js", "ts"], &mut paths)?;
     }
     paths.dedup();
     // A prime stride over the sorted paths takes files of all crates alike.

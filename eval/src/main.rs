@@ -9,10 +9,13 @@
     reason = "a measurement reads the clock and prints"
 )]
 
+mod added;
 mod cache;
 mod chance;
 mod code;
+mod features;
 mod gateway;
+mod injection;
 mod pii;
 mod room;
 mod secrets;
@@ -34,8 +37,11 @@ struct Suite {
 /// All suites, in the order of the output.
 const SUITES: &[Suite] = &[
     Suite { name: "secrets", models: false, run: secrets::tables },
+    Suite { name: "injection", models: false, run: injection::tables },
+    Suite { name: "pii", models: true, run: pii::found },
     Suite { name: "restore", models: false, run: pii::restored },
     Suite { name: "cache", models: true, run: cache::tables },
+    Suite { name: "added", models: false, run: added::tables },
 ];
 
 /// Measures guards on labelled data and says whether the figures hold.
@@ -51,7 +57,10 @@ struct Cli {
     show: bool,
     /// Prints what the semantic cache's judge sees of the pairs in a file, for it to learn from, and stops
     #[arg(long)]
-    features: Option<std::path::PathBuf>,
+    cache_features: Option<std::path::PathBuf>,
+    /// Writes what `guard: injection` reads of the texts on standard input, for `eval/train/injection.py`
+    #[arg(long)]
+    injection_features: bool,
 }
 
 fn main() -> ExitCode {
@@ -68,8 +77,12 @@ fn main() -> ExitCode {
             return ExitCode::from(4);
         }
     };
-    if let Some(path) = &cli.features {
-        return match cache::features(&room, path) {
+    let learnt_from = match &cli.cache_features {
+        Some(path) => Some(cache::features(&room, path)),
+        None => cli.injection_features.then(|| features::write(&room)),
+    };
+    if let Some(written) = learnt_from {
+        return match written {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("weir-eval: {error}");

@@ -44,7 +44,7 @@ impl Room {
         let path = self.cache.join(name);
         match path.exists() {
             true => Ok(path),
-            false => Err(format!("{} is missing: run `make eval-data`", path.display()).into()),
+            false => Err(format!("{} is missing: run `make eval`", path.display()).into()),
         }
     }
 
@@ -54,6 +54,14 @@ impl Room {
             eprintln!("{}", what());
         }
     }
+}
+
+/// The lines of a file of JSON values.
+pub(crate) fn lines<T: DeserializeOwned>(path: &Path) -> Outcome<Vec<T>> {
+    let told = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
+    let text = std::fs::read_to_string(path).map_err(|error| told(&error))?;
+    let each = |line: &str| serde_json::from_str(line).map_err(|error| told(&error).into());
+    text.lines().filter(|line| !line.trim().is_empty()).map(each).collect()
 }
 
 /// A committed file of YAML.

@@ -23,3 +23,9 @@ pub use cache::verify::{Asked, Judgement, Verify};
 pub use observe::{ACCESS_LOG, Metrics};
 pub use reference::reference;
 pub use registry::registry;
+
+/// What `guard: injection` reads of a text: whoever trains its heads must read the same.
+pub mod reading {
+    pub use crate::guard::injection::grams::grams;
+    pub use crate::guard::injection::parts;
+}

@@ -61,6 +61,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Guard, "language", guard::language, "guard/language.rs"),
     builtin!(Guard, "words", guard::words, "guard/words.rs"),
     builtin!(Guard, "unicode", guard::unicode, "guard/unicode.rs"),
+    builtin!(Guard, "injection", guard::injection, "guard/injection.rs"),
     builtin!(Guard, "tokens", guard::tokens, "guard/tokens.rs"),
     builtin!(Cache, "exact", cache::exact, "cache/exact.rs"),
     builtin!(Cache, "semantic", cache::semantic, "cache/semantic.rs"),

@@ -142,6 +142,19 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "injection on requests",
+        builtin: Some("guard: injection"),
+        stage: "- guard: injection\n        with: { model: none, threshold: 0, roles: [user, tool, arguments] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "injection on replies",
+        stage: "- guard: injection\n        with: { canaries: [forbidden-word], on: [] }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        ..ROW
+    },
+    Row {
         name: "words on requests",
         builtin: Some("guard: words"),
         stage: "- guard: words\n        with: { words: [Secret-Word], on: [request] }",

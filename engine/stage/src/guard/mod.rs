@@ -3,6 +3,7 @@
 mod action;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
+pub(crate) mod injection;
 mod json_schema;
 mod judging;
 pub(crate) mod key;

@@ -63,6 +63,90 @@ kinds! {
     BrCpf = "br-cpf", "BR_CPF";
     /// Indian identity numbers.
     InAadhaar = "in-aadhaar", "IN_AADHAAR";
+    /// US taxpayer numbers of who has no social security number.
+    UsItin = "us-itin", "US_ITIN";
+    /// US employer numbers, after their name.
+    UsEin = "us-ein", "US_EIN";
+    /// US health providers' numbers, after their name.
+    UsNpi = "us-npi", "US_NPI";
+    /// US prescribers' numbers, after their name.
+    UsDea = "us-dea", "US_DEA";
+    /// US Medicare numbers, after their name.
+    UsMbi = "us-mbi", "US_MBI";
+    /// UK health service numbers, after their name.
+    UkNhs = "uk-nhs", "UK_NHS";
+    /// UK taxpayer references, after their name.
+    UkUtr = "uk-utr", "UK_UTR";
+    /// Canadian social insurance numbers, after their name.
+    CaSin = "ca-sin", "CA_SIN";
+    /// Australian tax file numbers, after their name.
+    AuTfn = "au-tfn", "AU_TFN";
+    /// Australian business numbers, after their name.
+    AuAbn = "au-abn", "AU_ABN";
+    /// Australian Medicare numbers, after their name.
+    AuMedicare = "au-medicare", "AU_MEDICARE";
+    /// New Zealand's tax numbers, after their name.
+    NzIrd = "nz-ird", "NZ_IRD";
+    /// Swiss social security numbers.
+    ChAhv = "ch-ahv", "CH_AHV";
+    /// Austrian social security numbers, after their name.
+    AtSvnr = "at-svnr", "AT_SVNR";
+    /// Belgian national numbers, after their name.
+    BeNn = "be-nn", "BE_NN";
+    /// Danish personal numbers, after their name.
+    DkCpr = "dk-cpr", "DK_CPR";
+    /// Norwegian personal numbers, after their name.
+    NoFnr = "no-fnr", "NO_FNR";
+    /// Finnish personal codes, after their name.
+    FiHetu = "fi-hetu", "FI_HETU";
+    /// Portuguese tax numbers, after their name.
+    PtNif = "pt-nif", "PT_NIF";
+    /// Irish public service numbers, after their name.
+    IePps = "ie-pps", "IE_PPS";
+    /// Romanian personal codes, after their name.
+    RoCnp = "ro-cnp", "RO_CNP";
+    /// Turkish identity numbers, after their name.
+    TrTckn = "tr-tckn", "TR_TCKN";
+    /// South African identity numbers, after their name.
+    ZaId = "za-id", "ZA_ID";
+    /// Chinese resident identity numbers.
+    CnId = "cn-id", "CN_ID";
+    /// Japanese individual numbers, after their name.
+    JpMyNumber = "jp-my-number", "JP_MY_NUMBER";
+    /// Korean resident registration numbers, after their name.
+    KrRrn = "kr-rrn", "KR_RRN";
+    /// Singapore's identity numbers, of foreigners too.
+    SgNric = "sg-nric", "SG_NRIC";
+    /// Indian tax numbers, after their name.
+    InPan = "in-pan", "IN_PAN";
+    /// Mexican population registry codes.
+    MxCurp = "mx-curp", "MX_CURP";
+    /// Argentinian tax numbers, after their name.
+    ArCuit = "ar-cuit", "AR_CUIT";
+    /// Chilean identity numbers, after their name.
+    ClRut = "cl-rut", "CL_RUT";
+    /// Israeli identity numbers, after their name.
+    IlId = "il-id", "IL_ID";
+    /// Passport numbers, after a word for them in one of seven languages.
+    Passport = "passport", "PASSPORT";
+    /// Driving licences, after a word for them in one of seven languages.
+    DriversLicense = "drivers-license", "DRIVERS_LICENSE";
+    /// Numbers of medical records, after their name.
+    MedicalRecord = "medical-record", "MEDICAL_RECORD";
+    /// Numbers of health insurances and their cards, after their name.
+    HealthId = "health-id", "HEALTH_ID";
+    /// Bank account numbers, after a word for them in one of seven languages.
+    BankAccount = "bank-account", "BANK_ACCOUNT";
+    /// US bank routing numbers, after their name.
+    UsRouting = "us-routing", "US_ROUTING";
+    /// Vehicle identification numbers, after their name.
+    Vin = "vin", "VIN";
+    /// Device numbers of phones, after their name.
+    Imei = "imei", "IMEI";
+    /// Subscriber numbers of phones, after their name.
+    Imsi = "imsi", "IMSI";
+    /// Numbers of SIM cards, after their name.
+    Iccid = "iccid", "ICCID";
     /// Names of persons (by the model).
     Person = "person", "PERSON";
     /// Cities, states and other places (by the model).
@@ -85,6 +169,35 @@ impl Kind {
         Kind::SePersonnummer,
         Kind::BrCpf,
         Kind::InAadhaar,
+        Kind::UsItin,
+        Kind::UsEin,
+        Kind::UsMbi,
+        Kind::UkNhs,
+        Kind::UkUtr,
+        Kind::CaSin,
+        Kind::AuTfn,
+        Kind::AuMedicare,
+        Kind::NzIrd,
+        Kind::ChAhv,
+        Kind::AtSvnr,
+        Kind::BeNn,
+        Kind::DkCpr,
+        Kind::NoFnr,
+        Kind::FiHetu,
+        Kind::PtNif,
+        Kind::IePps,
+        Kind::RoCnp,
+        Kind::TrTckn,
+        Kind::ZaId,
+        Kind::CnId,
+        Kind::JpMyNumber,
+        Kind::KrRrn,
+        Kind::SgNric,
+        Kind::InPan,
+        Kind::MxCurp,
+        Kind::ArCuit,
+        Kind::ClRut,
+        Kind::IlId,
     ];
 
     /// Whether the model finds it.
@@ -95,7 +208,7 @@ impl Kind {
 
 /// A set of kinds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Kinds(u32);
+pub(crate) struct Kinds(u128);
 
 impl Kinds {
     /// The kinds listed; a group stands for its members.

@@ -9,6 +9,7 @@ mod ip;
 mod national;
 mod number;
 mod phone;
+mod stated;
 
 use super::find::{Find, What};
 use super::kind::{Kind, Kinds};
@@ -28,6 +29,7 @@ pub(crate) struct Rules {
     kinds: Kinds,
     stops: [bool; 256],
     national: bool,
+    stated: bool,
     regions: Vec<Region>,
     keys: Option<Keys>,
     custom: Vec<Regex>,
@@ -37,8 +39,10 @@ impl Rules {
     /// Rules for these kinds, national telephone numbers of these regions, and the policy's own patterns.
     pub(crate) fn new(kinds: Kinds, regions: Vec<Region>, custom: Vec<Regex>) -> Self {
         let national = Kind::NATIONAL.iter().any(|kind| kinds.has(*kind));
-        let digits =
-            national || [Kind::Phone, Kind::Card, Kind::Iban, Kind::Ip].iter().any(|k| kinds.has(*k));
+        let stated = kinds.any(stated::is_stated);
+        let digits = national
+            || stated
+            || [Kind::Phone, Kind::Card, Kind::Iban, Kind::Ip].iter().any(|k| kinds.has(*k));
         let mut stops = [false; 256];
         for byte in 0..=255u8 {
             let stop = match byte {
@@ -52,7 +56,7 @@ impl Rules {
             }
         }
         let keys = kinds.has(Kind::Key).then(Keys::new);
-        Self { kinds, stops, national, regions, keys, custom }
+        Self { kinds, stops, national, stated, regions, keys, custom }
     }
 
     /// Adds what it finds in `text`, in no stated order and perhaps overlapping.
@@ -130,6 +134,9 @@ impl Rules {
         }
         if self.national {
             national::scan(bytes, &word, self.kinds, finds);
+        }
+        if self.stated {
+            stated::scan(bytes, word.start, &code, self.kinds, finds);
         }
         if self.kinds.has(Kind::Phone)
             && let Some((found, score)) = phone::phone(bytes, word.start, &self.regions)

@@ -1,4 +1,4 @@
-//! Personal data: what `guard: pii` puts back into streams cut anywhere.
+//! What `guard: pii` puts back into streams cut anywhere.
 
 use crate::chance::Chance;
 use crate::gateway::{Pipeline, says, streams, together, user};
@@ -18,7 +18,7 @@ const SAID: &[&str] = &[
 ];
 
 /// Byte-for-byte restoration over random splits of streams.
-pub(crate) fn restored(room: &Room) -> Outcome<Vec<Table>> {
+pub(crate) fn tables(room: &Room) -> Outcome<Vec<Table>> {
     let guard =
         "{ guard: pii, with: { find: [email, phone, card, iban, ip], then: replace, restore: true } }";
     let pipeline = Pipeline::new(&[guard], None)?;
