@@ -251,6 +251,8 @@ rows! {
     no_way_round_pii_on_replies = "pii on replies",
     no_way_round_words_on_requests = "words on requests",
     no_way_round_words_on_replies = "words on replies",
+    no_way_round_injection_on_requests = "injection on requests",
+    no_way_round_injection_on_replies = "injection on replies",
     no_way_round_unicode_on_requests = "unicode on requests",
     no_way_round_unicode_on_replies = "unicode on replies",
     no_way_round_tools_on_replies = "tools on replies",

@@ -99,7 +99,7 @@ mod tests {
     #[test]
     fn what_no_set_reads_is_waited_for_by_none() {
         let unfinished = Unfinished::default();
-        for path in ["/set/.a.yaml.swp", "/set/a.test.yaml", "/set/notes.txt", "/set/.a.yaml"] {
+        for path in ["/set/.a.yaml.swp", "/set/a.test.yaml", "/set/notes.md", "/set/.a.yaml"] {
             let event = Event::new(EventKind::Modify(ModifyKind::Data(DataChange::Any)));
             unfinished.event(&event.add_path(PathBuf::from(path)));
         }

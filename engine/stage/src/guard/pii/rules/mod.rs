@@ -136,7 +136,7 @@ impl Rules {
             national::scan(bytes, &word, self.kinds, finds);
         }
         if self.stated {
-            stated::scan(bytes, word.start, &code, self.kinds, finds);
+            stated::scan(bytes, word.start, self.kinds, finds);
         }
         if self.kinds.has(Kind::Phone)
             && let Some((found, score)) = phone::phone(bytes, word.start, &self.regions)

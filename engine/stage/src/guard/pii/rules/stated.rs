@@ -135,12 +135,12 @@ pub(super) fn is_stated(kind: Kind) -> bool {
     TABLE.iter().any(|stated| stated.kind == kind)
 }
 
-/// Adds the ids of the table that start at `start`; `code` is read from there.
-pub(super) fn scan(bytes: &[u8], start: usize, code: &Code, kinds: Kinds, finds: &mut Vec<Find>) {
+/// Adds the ids of the table that start at `start`.
+pub(super) fn scan(bytes: &[u8], start: usize, kinds: Kinds, finds: &mut Vec<Find>) {
     if !starts_clean(bytes, start) {
         return;
     }
-    let written = code.with(b" -.");
+    let written = Code::read(bytes, start, b" -.");
     let mut shown = None;
     for stated in TABLE.iter().filter(|stated| kinds.has(stated.kind)) {
         // The longest that can be it.
