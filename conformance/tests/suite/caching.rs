@@ -122,22 +122,29 @@ fn an_answer_that_an_admin_tells_wrong_is_given_to_nobody_any_more() {
         return;
     }
     let semantic = "cache: semantic\n        with: { per: everyone, threshold: 0.8 }";
-    let (provider, gateway) =
-        start(&POLICY.replace("cache: exact\n        with: { per: everyone }", semantic));
+    let policy = POLICY.replace("cache: exact\n        with: { per: everyone }", semantic);
+    let policy = format!("{policy}admin: {{ token: \"${{env:ADMIN}}\" }}\n");
+    let provider = Provider::start();
+    provider.always(entry(json!({ "reply": "x" })));
+    let set = Set::of(Some(provider.address), &policy);
+    let gateway = Gateway::start_with(set, &[], &[("ADMIN", "root")]);
     let ask = |id: &str, text: &str| {
         let headers = [("x-request-id", id)];
         let reply = post(gateway.edge, "/v1/chat/completions", &headers, &chat("fast", text, false));
         looked(&reply).to_owned()
     };
-    let wrong = |id: &str| post(gateway.admin, &format!("/admin/v1/cache/{id}/wrong"), &[], &json!(null));
+    let tell = |id: &str, token: &str| {
+        let headers = [("authorization", token)];
+        post(gateway.admin, &format!("/admin/v1/cache/{id}/wrong"), &headers, &json!(null))
+    };
+    let wrong = |id: &str| tell(id, "Bearer root");
     assert_eq!(ask("first", "How do I reset my password?"), "miss");
     assert_eq!(ask("second", "How can I reset my password?"), "hit");
     assert_eq!(wrong("first").status(), 404, "no cache answered it");
+    assert_eq!(tell("second", "Bearer other").status(), 401, "only who shows the token");
     let told = wrong("second");
     assert_eq!((told.status(), told.json()), (200, json!({ "evicted": 1 })));
     assert_eq!(ask("third", "How can I reset my password?"), "miss");
     assert_eq!(ask("fourth", "How do I reset my password?"), "miss", "the two share no answer any more");
     assert_eq!(provider.seen().calls.len(), 3);
-    let got = gateway.admin("/admin/v1/cache/second/wrong");
-    assert_eq!((got.status(), got.header("allow")), (405, Some("POST")));
 }

@@ -45,9 +45,7 @@ pub(crate) struct Admin {
 impl ServeHttp for Admin {
     async fn response(&self, session: &mut ServerSession) -> Response<Vec<u8>> {
         session.set_write_timeout(Some(std::time::Duration::from_secs(10)));
-        let path = session.req_header().uri.path();
-        // What is told of an answer changes no more than a purge does, and asks for no more.
-        if path.starts_with(v1::BASE) && wrong(path).is_none() {
+        if session.req_header().uri.path().starts_with(v1::BASE) {
             return self.v1(session).await;
         }
         let head = session.req_header();
@@ -61,11 +59,6 @@ impl ServeHttp for Admin {
         }
         self.answer(&method, path, query)
     }
-}
-
-/// The id of the request whose answer a path tells wrong.
-fn wrong(path: &str) -> Option<&str> {
-    path.strip_prefix("/admin/v1/cache/")?.strip_suffix("/wrong")
 }
 
 impl Admin {
@@ -108,13 +101,11 @@ impl Admin {
     }
 
     fn answer(&self, method: &Method, path: &str, query: Option<&str>) -> Response<Vec<u8>> {
-        let wrong = wrong(path);
-        let allow = if path == "/caches/purge" || wrong.is_some() { "POST" } else { "GET" };
+        let allow = if path == "/caches/purge" { "POST" } else { "GET" };
         let known = matches!(
             path,
             "/healthz" | "/readyz" | "/metrics" | "/revision" | "/traces" | "/usage" | "/caches/purge"
-        ) || path.starts_with("/traces/")
-            || wrong.is_some();
+        ) || path.starts_with("/traces/");
         if !known {
             return error(StatusCode::NOT_FOUND, "nothing answers this path");
         }
@@ -123,13 +114,6 @@ impl Admin {
             let mut response = error(StatusCode::METHOD_NOT_ALLOWED, &format!("this path takes {allow}"));
             response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
             return response;
-        }
-        if let Some(id) = wrong {
-            let id = weir_dialect::percent_decoded(id);
-            return match id.and_then(|id| self.gateway.state.told_wrong(&id, None)) {
-                Some(gone) => json(&serde_json::json!({ "evicted": gone })),
-                None => error(StatusCode::NOT_FOUND, "no answer of a cache to this request is remembered"),
-            };
         }
         match path {
             "/healthz" => reply(StatusCode::OK, TEXT, "ok\n"),

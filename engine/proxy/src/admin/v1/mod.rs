@@ -1,5 +1,5 @@
-//! `/admin/v1`: keys that are made and changed while the gateway serves, what was done to them, what was spent. For whoever shows the token
-//! of the set's `admin:` section. Errors are problems (RFC 9457); `schemas/openapi.json` says all of it.
+//! `/admin/v1`: keys that are made and changed while the gateway serves, what was done to them, what was spent, answers of caches that were
+//! wrong. For whoever shows the token of the set's `admin:` section. Errors are problems (RFC 9457); `schemas/openapi.json` says all of it.
 
 mod keys;
 mod openapi;
@@ -55,11 +55,25 @@ impl V1 {
             ("POST", ["keys", id, "rotate"]) => self.rotate_key(id, asked),
             ("GET", ["audit"]) => self.list_audit(asked),
             ("GET", ["usage"]) => as_problem(usage::answer(&self.gateway, &asked.query)),
+            ("POST", ["cache", id, "wrong"]) => self.cache_wrong(id),
             (_, path) => Err(match allowed(path) {
                 None => problem(StatusCode::NOT_FOUND, "nothing answers this path"),
                 Some(allow) => problem(StatusCode::METHOD_NOT_ALLOWED, format!("this path takes {allow}"))
                     .header(http::header::ALLOW, HeaderValue::from_static(allow)),
             }),
+        }
+    }
+
+    /// The answer that a semantic cache gave to the request with this id was wrong: its entry goes, and the two questions share
+    /// none any more.
+    fn cache_wrong(&self, id: &str) -> Result<Response<Vec<u8>>, Problem> {
+        let gone = weir_dialect::percent_decoded(id).and_then(|id| self.gateway.state.told_wrong(&id, None));
+        match gone {
+            Some(gone) => Ok(super::json(&serde_json::json!({ "evicted": gone }))),
+            None => {
+                let told = "no answer of a semantic cache to this request is remembered";
+                Err(problem(StatusCode::NOT_FOUND, told))
+            }
         }
     }
 
@@ -106,6 +120,7 @@ fn allowed(path: &[&str]) -> Option<&'static str> {
         ["keys"] => "GET, POST",
         ["keys", _] => "GET, PATCH, DELETE",
         ["keys", _, "rotate"] => "POST",
+        ["cache", _, "wrong"] => "POST",
         ["audit"] | ["usage"] => "GET",
         _ => return None,
     })

@@ -69,6 +69,13 @@ pub fn openapi() -> Value {
         "/admin/v1/keys/{id}/rotate": {
             "post": operation("rotateKey", "Puts another key in its place; it is told in the answer, this once", &[id, matching], Some(takes(&wishes.2, false)), &one("200", "As it is now.")),
         },
+        "/admin/v1/cache/{id}/wrong": {
+            "post": operation("tellWrong", "Says that the answer of a semantic cache was wrong: its entry goes, and the two questions share none any more",
+                &[parameter("path", "id", "The request that got the answer: its `x-request-id`.", &text)], None,
+                &json!({ "200": { "description": "How many entries went.", "content": { "application/json": { "schema": {
+                    "type": "object", "required": ["evicted"], "properties": { "evicted": { "type": "integer" } },
+                } } } } })),
+        },
         "/admin/v1/audit": {
             "get": operation("listAudit", "What was done, oldest first, each entry bound to the one before by its hash", &paging, None, &page(&pages.1)),
         },
