@@ -377,6 +377,23 @@ impl Injection {
         }
         parts
     }
+
+    /// Judges parts of a request, or of a reply: at once by their words, or by the model too.
+    fn judged<'a>(&'a self, parts: Vec<Part>, reply: bool, notes: &'a mut Notes) -> Hook<'a> {
+        let decide = move |worst: &Worst, notes: &mut Notes| match self.inner.verdict(worst, reply, notes) {
+            Some(denial) => Verdict::Deny(denial),
+            None => Verdict::Continue,
+        };
+        let Some(embedder) = self.inner.judge.embedder.as_ref().filter(|_| !parts.is_empty()) else {
+            return Hook::Done(decide(&Judge::at_once(&parts), notes));
+        };
+        Hook::Wait(Box::pin(async move {
+            match Judge::ask(embedder, parts).await {
+                Ok(worst) => decide(&worst, notes),
+                Err(error) => Verdict::Fault(error),
+            }
+        }))
+    }
 }
 
 /// So many turns of a user are read together.
@@ -407,19 +424,7 @@ impl Stage for Injection {
             return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
         }
         let parts = self.parts(request);
-        let decide = |worst: &Worst, notes: &mut Notes| match self.inner.verdict(worst, false, notes) {
-            Some(denial) => Verdict::Deny(denial),
-            None => Verdict::Continue,
-        };
-        let Some(embedder) = self.inner.judge.embedder.as_ref().filter(|_| !parts.is_empty()) else {
-            return Hook::Done(decide(&Judge::at_once(&parts), visit.notes));
-        };
-        Hook::Wait(Box::pin(async move {
-            match Judge::ask(embedder, parts).await {
-                Ok(worst) => decide(&worst, visit.notes),
-                Err(error) => Verdict::Fault(error),
-            }
-        }))
+        self.judged(parts, false, visit.notes)
     }
 
     fn reply<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
@@ -444,19 +449,7 @@ impl Stage for Injection {
         if !self.inner.reply {
             return CONTINUE;
         }
-        let decide = |worst: &Worst, notes: &mut Notes| match self.inner.verdict(worst, true, notes) {
-            Some(denial) => Verdict::Deny(denial),
-            None => Verdict::Continue,
-        };
-        let Some(embedder) = self.inner.judge.embedder.as_ref().filter(|_| !parts.is_empty()) else {
-            return Hook::Done(decide(&Judge::at_once(&parts), visit.notes));
-        };
-        Hook::Wait(Box::pin(async move {
-            match Judge::ask(embedder, parts).await {
-                Ok(worst) => decide(&worst, visit.notes),
-                Err(error) => Verdict::Fault(error),
-            }
-        }))
+        self.judged(parts, true, visit.notes)
     }
 
     fn stream(&self, visit: Visit<'_>) -> Option<Box<dyn StreamStage>> {
