@@ -104,10 +104,17 @@ async fn judge(mut x: Exchange, stage: Arc<dyn Stage>, timeout: Duration) -> Jud
 }
 
 impl Run {
-    /// Waits for the guards that judge side by side, and writes what each did into the trace.
-    pub(crate) async fn judged(&mut self, steps: &[Step], mut judges: Judges) -> Result<(), Refusal> {
-        let refuses = judges.settle().await;
-        self.told(steps, judges, refuses)
+    /// Waits for the guards that judge side by side, and writes what each did into the trace. Not every request has such: the
+    /// future has memory of its own, so that the others do not carry it.
+    pub(crate) fn judged<'a>(
+        &'a mut self,
+        steps: &'a [Step],
+        mut judges: Judges,
+    ) -> BoxFuture<'a, Result<(), Refusal>> {
+        Box::pin(async move {
+            let refuses = judges.settle().await;
+            self.told(steps, judges, refuses)
+        })
     }
 
     /// What each guard said: into the trace, and into what is kept for its later hooks. The error is the refusal of the one at

@@ -13,14 +13,14 @@ impl Run {
     /// then those of the places that it came by. `Some`: the target is ruled out, with the reason. Their places in the trace
     /// begin `at`.
     pub(super) async fn ruled_out(&mut self, steps: &[Step], at: usize) -> Result<Option<String>, Refusal> {
-        let attempt = self.x.trace.attempts.last().cloned();
-        let path = attempt.as_ref().map_or(&[][..], |attempt| &attempt.path).to_vec();
-        let concerned = |step: &Step| path.starts_with(&step.within);
-        if !steps.iter().any(concerned) {
+        let path = self.x.trace.attempts.last().map_or(&[][..], |attempt| &attempt.path);
+        if !steps.iter().any(|step| path.starts_with(&step.within)) {
             return Ok(None);
         }
+        let path = path.to_vec();
+        let concerned = |step: &Step| path.starts_with(&step.within);
         let mut x = self.x.clone();
-        x.attempt = attempt;
+        x.attempt = x.trace.attempts.last().cloned();
         for (n, step) in steps.iter().enumerate().filter(|(_, step)| concerned(step)) {
             let said = match joins(&mut x, step) {
                 Ok(false) => {

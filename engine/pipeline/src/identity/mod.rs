@@ -188,7 +188,8 @@ impl Way {
                 None => Found::Nothing,
                 Some(claims) => Found::Known(Arc::new(mapping.caller("mtls", (**claims).clone()))),
             },
-            Self::Jwt(way) => way.ask(scene).await,
+            // Fetching keys makes their futures large, and they are not everyone's.
+            Self::Jwt(way) => Box::pin(way.ask(scene)).await,
             Self::Allow(way) => way.ask(scene),
             Self::External(way) => Box::pin(way.ask(scene)).await,
             Self::Any(ways) => Box::pin(first(ways, scene)).await,
