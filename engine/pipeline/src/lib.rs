@@ -50,7 +50,7 @@ pub use handle::handle;
 pub use identity::{Shown, identify};
 pub use place::Place;
 pub use plan::{OnError, Plan};
-pub use provider::{Access, AuthScheme, Endpoint, Http2, Provider, SigV4};
+pub use provider::{Access, AuthScheme, Endpoint, Http2, Provider, SigV4, configured_header};
 pub use refuse::refuse;
 pub use registry::{HeaderReads, Registry, Workbench};
 pub use response::{Response, ResponseBody};

@@ -1,6 +1,6 @@
 //! An account at a model API, as a plan uses it.
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, HeaderValue};
 use std::path::PathBuf;
 use std::sync::Arc;
 use weir_dialect::{Hosting, WireFormat};
@@ -151,4 +151,13 @@ impl Provider {
         };
         WireFormat { dialect: self.dialect, operation }
     }
+}
+
+/// A header that a set sends with what goes out. Its value may be a secret, so it never prints. The error says what is wrong.
+pub fn configured_header(name: &str, value: String) -> Result<(HeaderName, HeaderValue), String> {
+    let (Ok(known), Ok(mut value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) else {
+        return Err(format!("`{name}` and its value cannot stand in a header"));
+    };
+    value.set_sensitive(true);
+    Ok((known, value))
 }

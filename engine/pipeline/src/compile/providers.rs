@@ -1,8 +1,8 @@
 //! Providers: where they are, how they are asked, what proves who asks.
 
 use super::{Compiler, Secrets, known};
-use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, SigV4, Timeouts};
-use http::{HeaderMap, HeaderName, HeaderValue};
+use crate::{Access, AuthScheme, Credential, Endpoint, Http2, Provider, SigV4, Timeouts, configured_header};
+use http::{HeaderMap, HeaderName};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use weir_catalog::{Auth, Kind};
@@ -133,13 +133,11 @@ impl Compiler<'_> {
                     None => continue,
                 },
             };
-            match (HeaderName::try_from(name), HeaderValue::try_from(text)) {
-                (Ok(name), Ok(mut value)) => {
-                    value.set_sensitive(true);
+            match configured_header(name, text) {
+                Ok((name, value)) => {
                     headers.insert(name, value);
                 }
-                _ => {
-                    let message = format!("`{name}` and its value cannot stand in a header");
+                Err(message) => {
                     self.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(place));
                 }
             }

@@ -1,13 +1,13 @@
 //! Where warnings of a limit are sent besides the log.
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
 use weir_diagnostic::{Code, Diagnostic};
-use weir_pipeline::{Exchange, Place, Workbench};
+use weir_pipeline::{Exchange, Place, Workbench, configured_header};
 use weir_policy::{Spanned, TextOrSecret};
 
 /// How long the other side may take.
@@ -49,13 +49,11 @@ impl Webhook {
                     None => continue,
                 },
             };
-            match (HeaderName::try_from(name), HeaderValue::try_from(text)) {
-                (Ok(name), Ok(mut value)) => {
-                    value.set_sensitive(true);
+            match configured_header(name, text) {
+                Ok((name, value)) => {
                     headers.insert(name, value);
                 }
-                _ => {
-                    let message = format!("`{name}` and its value cannot stand in a header");
+                Err(message) => {
                     bench.diagnostics.push(Diagnostic::new(Code::BadValue, message).at(url.span));
                     return None;
                 }
