@@ -33,19 +33,27 @@ pub struct Explanation {
 
 /// Keeps the record, with the values that expressions decided by.
 #[derive(Default)]
-struct Explaining(LastEnded);
+struct Explaining {
+    last: LastEnded,
+    /// Whether anybody outside is asked.
+    is_live: bool,
+}
 
 impl Sink for Explaining {
     fn ended(&self, exchange: &mut Exchange) {
-        self.0.ended(exchange);
+        self.last.ended(exchange);
     }
 
     fn refused(&self, refused: &Refused<'_>) {
-        self.0.refused(refused);
+        self.last.refused(refused);
     }
 
     fn tells_outside(&self) -> bool {
         false
+    }
+
+    fn asks_outside(&self) -> bool {
+        self.is_live
     }
 
     fn waits_for_shadows(&self) -> bool {
@@ -97,7 +105,7 @@ pub async fn explain(plan: &Arc<Plan>, client: &ClientRequest, options: ExplainO
     let entry = EntrySpec { reply: Some(stand_in), ..EntrySpec::default() };
     let scripted = Arc::new(Scripted::always(Arc::clone(&clock), entry));
     let is_live = options.live.is_some();
-    let sink = Arc::new(Explaining::default());
+    let sink = Arc::new(Explaining { is_live, ..Explaining::default() });
     let gateway = Arc::new(Gateway {
         upstream: options.live.unwrap_or_else(|| Arc::clone(&scripted) as Arc<dyn Upstream>),
         clock,
@@ -125,7 +133,7 @@ pub async fn explain(plan: &Arc<Plan>, client: &ClientRequest, options: ExplainO
         revision: plan.revision().to_string(),
         status: came.client.status,
         body: came.client.body.clone(),
-        trace: sink.0.take().map_or_else(|| came.blank_trace(), |ended| ended.trace),
+        trace: sink.last.take().map_or_else(|| came.blank_trace(), |ended| ended.trace),
         calls: calls.collect(),
         is_live,
     }

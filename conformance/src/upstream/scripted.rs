@@ -108,7 +108,11 @@ pub(crate) fn upstream_call(
 
 impl Upstream for Scripted {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
-        let target = format!("{}/{}", call.provider.name, call.model);
+        // A service has no model.
+        let target = match &*call.model {
+            "" => call.provider.name.to_string(),
+            model => format!("{}/{model}", call.provider.name),
+        };
         let got = Got::read(&call.path, &call.body);
         let mut script = self.script();
         let seen = upstream_call(

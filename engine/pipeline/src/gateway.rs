@@ -40,6 +40,11 @@ pub trait Sink: Send + Sync {
         true
     }
 
+    /// Whether services that a policy asks for their judgement are asked: not where an explanation calls nobody.
+    fn asks_outside(&self) -> bool {
+        true
+    }
+
     /// Whether expressions tell the record the values that they decided by (`weir explain`). These may quote the prompt.
     fn wants_values(&self) -> bool {
         false

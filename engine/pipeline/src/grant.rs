@@ -70,7 +70,7 @@ impl TokenSource {
     ///
     /// # Errors
     /// It is no such file. What it holds is not quoted.
-    pub(crate) fn service_account(key_file: &str) -> Result<Self, String> {
+    pub fn service_account(key_file: &str) -> Result<Self, String> {
         #[derive(Deserialize)]
         struct KeyFile {
             client_email: String,
@@ -100,7 +100,7 @@ impl TokenSource {
     ///
     /// # Errors
     /// The metadata server's address is no URL.
-    pub(crate) fn machine(metadata: &str) -> Result<Self, String> {
+    pub fn machine(metadata: &str) -> Result<Self, String> {
         let path = "/computeMetadata/v1/instance/service-accounts/default/token";
         Self::at(&format!("{}{path}", metadata.trim_end_matches('/')), Grant::Machine)
     }

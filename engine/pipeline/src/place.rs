@@ -1,15 +1,19 @@
 //! What is asked or told outside beside model APIs: keys of issuers, a service that knows callers, webhooks. Bounded in time and size.
 
-use crate::{Call, Endpoint, Gateway, Provider, Timeouts};
+use crate::{AuthScheme, Call, CallError, Credential, Endpoint, Gateway, Provider, Timeouts};
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Method, header};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
+use weir_message::Cause;
 
 /// The longest document that is read, in bytes. Key sets have a few thousand.
 pub(crate) const LARGEST: u64 = 256 << 10;
+
+/// The longest judgement that is read, in bytes: it may hold the text that was judged once more.
+const LARGEST_JUDGEMENT: u64 = 4 << 20;
 
 /// After how long something is told again that was not taken.
 const AGAIN_AFTER: &[Duration] =
@@ -35,6 +39,47 @@ impl Place {
         let timeouts =
             Timeouts { connect: patience, first_byte: patience, between: patience, total: patience };
         Some(Self { provider: Arc::new(Provider::plain("outside", endpoint, timeouts)), query, timeouts })
+    }
+
+    /// A service at a URL that stages ask for their judgement. `name` is what the log calls it, and cases that script it.
+    pub fn service(
+        name: &str,
+        url: &str,
+        ca: Option<PathBuf>,
+        auth: AuthScheme,
+        credential: Credential,
+    ) -> Option<Self> {
+        let mut place = Self::at(url, ca, Duration::ZERO)?;
+        let provider = Arc::get_mut(&mut place.provider)?;
+        (provider.name, provider.auth, provider.credential) = (name.into(), auth, Arc::new(credential));
+        Some(place)
+    }
+
+    /// `POST` to a path below it: the status, the headers and the whole body, all within `patience`. Redirects are not
+    /// followed.
+    pub async fn ask(
+        &self,
+        gateway: &Gateway,
+        path: &str,
+        headers: HeaderMap,
+        body: Bytes,
+        patience: Duration,
+    ) -> Result<(u16, HeaderMap, Vec<u8>), CallError> {
+        let timeouts =
+            Timeouts { connect: patience, first_byte: patience, between: patience, total: patience };
+        let call = Call {
+            provider: Arc::clone(&self.provider),
+            model: "".into(),
+            attempt: 1,
+            method: Method::POST,
+            path: format!("{path}{}", self.query),
+            headers,
+            body,
+            timeouts,
+            decode: true,
+            body_limit: LARGEST_JUDGEMENT,
+        };
+        read(gateway, call).await
     }
 
     pub(crate) fn is_encrypted(&self) -> bool {
@@ -72,16 +117,8 @@ impl Place {
             decode: true,
             body_limit: LARGEST,
         };
-        let answer = gateway.upstream.send(call).await.map_err(|error| error.to_string())?;
-        let mut body = Vec::new();
-        let mut pieces = answer.body;
-        while let Some(piece) = pieces.next().await {
-            body.extend_from_slice(&piece.map_err(|error| error.to_string())?);
-            if body.len() as u64 > LARGEST {
-                return Err(format!("it is larger than {LARGEST} bytes"));
-            }
-        }
-        Ok((answer.status, body))
+        let (status, _, body) = read(gateway, call).await.map_err(|error| error.to_string())?;
+        Ok((status, body))
     }
 
     pub(crate) async fn document(&self, gateway: &Gateway) -> Result<Vec<u8>, String> {
@@ -114,6 +151,21 @@ impl Place {
     pub(crate) fn patience(&self) -> Duration {
         self.timeouts.total
     }
+}
+
+/// Sends a call and reads its whole answer.
+async fn read(gateway: &Gateway, call: Call) -> Result<(u16, HeaderMap, Vec<u8>), CallError> {
+    let limit = call.body_limit;
+    let answer = gateway.upstream.send(call).await?;
+    let mut body = Vec::new();
+    let mut pieces = answer.body;
+    while let Some(piece) = pieces.next().await {
+        body.extend_from_slice(&piece?);
+        if body.len() as u64 > limit {
+            return Err(CallError::new(Cause::Invalid, format!("it is larger than {limit} bytes")));
+        }
+    }
+    Ok((answer.status, answer.headers, body))
 }
 
 #[cfg(test)]

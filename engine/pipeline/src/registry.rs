@@ -44,6 +44,8 @@ pub struct Workbench<'a> {
     pub limit_names: &'a mut Vec<(String, Span)>,
     /// The headers of the request that expressions read and ask for.
     pub headers: &'a mut HeaderReads,
+    /// The folder of the set; `None` where only the set itself is looked at (`check`, `test`).
+    pub root: Option<&'a std::path::Path>,
     /// What secrets in settings resolve to; `None` where they are not needed (`check`, `test`).
     pub secret: &'a dyn Fn(&weir_policy::Secret) -> Option<weir_policy::SecretValue>,
 }

@@ -20,6 +20,7 @@ mod transform;
 
 pub use cache::partition as cache_partition;
 pub use cache::verify::{Asked, Judgement, Verify};
+pub use guard::webhook::webhook_schema;
 pub use observe::{ACCESS_LOG, Metrics};
 pub use reference::reference;
 pub use registry::registry;

@@ -23,6 +23,8 @@ struct Bench {
     provider: Provider,
     /// The same provider behind HTTP/2.
     two: SocketAddr,
+    /// A webhook that judges.
+    judge: SocketAddr,
     authority: Authority,
     has_models: bool,
 }
@@ -31,7 +33,8 @@ impl Bench {
     fn new() -> Self {
         let provider = Provider::start();
         let two = two::in_front_of(provider.address);
-        Self { provider, two, authority: Authority::new(), has_models: crate::has_models() }
+        let judge = crate::judge::start();
+        Self { provider, two, judge, authority: Authority::new(), has_models: crate::has_models() }
     }
 
     fn serve(&self, path: Path, policy: &str) -> Gateway {
@@ -41,8 +44,12 @@ impl Bench {
             set.write("edge.pem", &issued.certificate);
             set.write("edge.key", &issued.key);
         }
-        set.write("policy.yaml", policy);
+        set.write("policy.yaml", &self.filled(policy));
         Gateway::start_with(set, &[], &[("CELL_KEY", "wr_cell")])
+    }
+
+    fn filled(&self, policy: &str) -> String {
+        policy.replace("{JUDGE}", &self.judge.to_string())
     }
 
     fn send(&self, gateway: &Gateway, path: Path, key: Option<&str>) -> Result<Reply, String> {
@@ -103,7 +110,7 @@ fn cell(bench: &Bench, row: &Row, path: Path, is_there: bool) -> Result<(), Stri
         check(primed.status() == 200, "priming", &primed)?;
         if primes_off {
             let before = gateway.admin("/revision").json()["revision"].clone();
-            gateway.set.write("policy.yaml", &policy(true));
+            gateway.set.write("policy.yaml", &bench.filled(&policy(true)));
             eventually("the reload", || {
                 (gateway.admin("/revision").json()["revision"] != before).then_some(())
             });
@@ -259,6 +266,10 @@ rows! {
     no_way_round_schema = "schema",
     no_way_round_urls_on_replies = "urls on replies",
     no_way_round_urls_that_refuse_replies = "urls that refuse replies",
+    no_way_round_webhooks_on_requests = "webhook on requests",
+    no_way_round_webhooks_on_replies = "webhook on replies",
+    no_way_round_webhooks_that_edit_requests = "webhook that edits requests",
+    no_way_round_webhooks_that_edit_replies = "webhook that edits replies",
     no_way_round_size_of_requests = "size of requests",
     no_way_round_size_of_replies = "size of replies",
     no_way_round_language_of_requests = "language of requests",

@@ -210,6 +210,31 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "webhook on requests",
+        builtin: Some("guard: webhook"),
+        stage: "- guard: webhook\n        with: { url: \"http://{JUDGE}/deny/secret-word\", on: [request] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "webhook on replies",
+        stage: "- guard: webhook\n        with: { url: \"http://{JUDGE}/deny/forbidden-word\", on: [reply], asks: { window: 16B } }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        ..ROW
+    },
+    Row {
+        name: "webhook that edits requests",
+        stage: "- guard: webhook\n        with: { url: \"http://{JUDGE}/edit/secret-word/kind-word\", on: [request], edits: true }",
+        proof: Proof::EditsRequest(Some("secret-word"), "kind-word"),
+        ..ROW
+    },
+    Row {
+        name: "webhook that edits replies",
+        stage: "- guard: webhook\n        with: { url: \"http://{JUDGE}/edit/forbidden-word/kind-word\", on: [reply], edits: true }",
+        proof: Proof::EditsReply("forbidden-word", "kind-word"),
+        ..ROW
+    },
+    Row {
         name: "size of requests",
         builtin: Some("guard: size"),
         stage: "- guard: size\n        with: { text: 20 B }",
@@ -344,10 +369,20 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Built-ins whose work is to be a path, shown by the paths themselves; and `guard: secrets`, whose hooks are those of
-/// `guard: regex`: only what it finds differs.
-pub(crate) const ELSEWHERE: &[&str] =
-    &["route: requested", "route: weighted", "route: fallback", "guard: secrets"];
+/// Built-ins whose work is to be a path, shown by the paths themselves; `guard: secrets`, whose hooks are those of `guard: regex`,
+/// and guards that ask a service, whose hooks are those of `guard: webhook`: only what they find differs.
+pub(crate) const ELSEWHERE: &[&str] = &[
+    "route: requested",
+    "route: weighted",
+    "route: fallback",
+    "guard: secrets",
+    "guard: moderation",
+    "guard: presidio",
+    "guard: bedrock-guardrail",
+    "guard: azure-content-safety",
+    "guard: model-armor",
+    "guard: lakera",
+];
 
 impl Row {
     pub(crate) fn wants_key(&self) -> bool {

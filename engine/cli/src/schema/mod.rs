@@ -34,6 +34,8 @@ enum Which {
     Catalog,
     /// Of the admin API (OpenAPI 3.1).
     Openapi,
+    /// Of what `guard: webhook` asks and takes for an answer.
+    Webhook,
 }
 
 #[derive(Subcommand)]
@@ -55,7 +57,9 @@ pub(crate) fn run(args: &Args) -> ExitCode {
             say(&format!("{:#}", schema(which)));
             ExitCode::SUCCESS
         }
-        (None, None) => fail(crate::out::USAGE, "say which schema: policy, test, view, catalog or openapi"),
+        (None, None) => {
+            fail(crate::out::USAGE, "say which schema: policy, test, view, catalog, openapi or webhook")
+        }
     }
 }
 
@@ -66,6 +70,7 @@ fn schema(which: Which) -> serde_json::Value {
         Which::View => weir_script::view_schema(),
         Which::Catalog => weir_catalog::catalog_schema(),
         Which::Openapi => weir_proxy::openapi(),
+        Which::Webhook => weir_stage::webhook_schema(),
     }
 }
 
@@ -78,6 +83,7 @@ pub(crate) fn pages() -> Vec<(&'static str, String)> {
         ("view.json", json(Which::View)),
         ("catalog.json", json(Which::Catalog)),
         ("openapi.json", json(Which::Openapi)),
+        ("webhook.json", json(Which::Webhook)),
         ("reference/language.md", language::page()),
         ("reference/view.md", weir_script::view_reference()),
         ("reference/stages.md", weir_stage::reference()),

@@ -219,6 +219,10 @@ impl<'a> Compiler<'a> {
             services,
             limit_names: &mut self.limit_names,
             headers,
+            root: match secrets {
+                Secrets::Ignored => None,
+                Secrets::From { root, .. } => Some(root),
+            },
             secret: &resolve,
         };
         let stage = build(decl, &mut bench, &*workshop.registry, in_attempt);

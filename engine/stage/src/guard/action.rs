@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 use std::sync::Arc;
-use weir_message::{TextAt, TextRole};
+use weir_message::{Denial, ErrorCode, TextAt, TextRole};
 use weir_pipeline::Notes;
 
 /// A way through the pipeline.
@@ -59,6 +59,12 @@ impl Role {
         };
         roles.is_empty() || roles.contains(&role)
     }
+}
+
+/// The denial of inputs that came as token ids, where the policy does not let them pass unread.
+pub(crate) fn unreadable() -> Box<Denial> {
+    let message = "the input came as token ids, which a guard of the policy cannot read: send it as text";
+    Box::new(Denial::new(ErrorCode::ContentDenied, message))
 }
 
 /// What is done with a match.
@@ -145,6 +151,11 @@ impl Judged {
 /// A tag has at most this many bytes.
 const TAG: usize = 64;
 
+/// Whether a text can be a tag.
+pub(crate) fn is_tag(tag: &str) -> bool {
+    !tag.is_empty() && tag.len() <= TAG && !tag.chars().any(char::is_control)
+}
+
 /// Checks what all guards say: where they look, and their tag.
 pub(crate) fn check(tags: bool, on: &[Side], tag: Option<&str>, mut wrong: impl FnMut(&str, &str)) {
     if on.is_empty() {
@@ -153,7 +164,7 @@ pub(crate) fn check(tags: bool, on: &[Side], tag: Option<&str>, mut wrong: impl 
     if tags != tag.is_some() {
         wrong("`tag` and `then: tag` go together", "set both or neither");
     }
-    if tag.is_some_and(|tag| tag.is_empty() || tag.len() > TAG || tag.chars().any(char::is_control)) {
+    if tag.is_some_and(|tag| !is_tag(tag)) {
         wrong("`tag` is no tag", "give a short name, such as `competitor`");
     }
 }

@@ -18,7 +18,7 @@ mod pieces;
 mod stream;
 mod unfold;
 
-use super::action::{Role, Side, check};
+use super::action::{Role, Side, check, unreadable};
 use super::pii::reading::Reading;
 use bytestring::ByteString;
 use grams::grams;
@@ -419,9 +419,7 @@ impl Stage for Injection {
         }
         let request = &visit.exchange.request;
         if !self.unread_pass && request.body.has_token_ids() && Role::reads(&self.roles, TextRole::Input) {
-            let message =
-                "the input came as token ids, which a guard of the policy cannot read: send it as text";
-            return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
+            return Hook::Done(Verdict::Deny(unreadable()));
         }
         let parts = self.parts(request);
         self.judged(parts, false, visit.notes)

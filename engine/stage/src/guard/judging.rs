@@ -1,6 +1,6 @@
 //! Guards that judge a whole request or reply and edit nothing: what all of them do with what they find.
 
-use super::action::{Action, Findings, Side};
+use super::action::{Action, Findings, Side, unreadable};
 use std::sync::Arc;
 use weir_message::{Denial, ErrorCode, Reply};
 use weir_pipeline::{
@@ -83,9 +83,7 @@ where
             return CONTINUE;
         }
         if visit.exchange.request.body.has_token_ids() && !self.unread_pass {
-            let message =
-                "the input came as token ids, which a guard of the policy cannot read: send it as text";
-            return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
+            return Hook::Done(Verdict::Deny(unreadable()));
         }
         let mut found = Found::default();
         let judged = self.rules.request(visit.exchange, &mut found);

@@ -1,20 +1,27 @@
 //! Guards: may deny, or edit for safety.
 
 mod action;
+pub(crate) mod azure_content_safety;
+pub(crate) mod bedrock_guardrail;
 pub(crate) mod budget;
 pub(crate) mod concurrency;
 pub(crate) mod injection;
 mod json_schema;
 mod judging;
 pub(crate) mod key;
+pub(crate) mod lakera;
 pub(crate) mod language;
+pub(crate) mod model_armor;
+pub(crate) mod moderation;
 mod notify;
 pub(crate) mod pii;
+pub(crate) mod presidio;
 pub(crate) mod quota;
 pub(crate) mod rate;
 pub(crate) mod regex;
 pub(crate) mod schema;
 pub(crate) mod secrets;
+mod service;
 pub(crate) mod size;
 mod spans;
 mod spend;
@@ -24,4 +31,5 @@ mod told;
 pub(crate) mod tools;
 pub(crate) mod unicode;
 pub(crate) mod urls;
+pub(crate) mod webhook;
 pub(crate) mod words;

@@ -1,6 +1,6 @@
 //! Guards that look for spans of text: what all of them do with what they find, in requests, replies and streams.
 
-use super::action::{Action, Findings, Place, Role, Side};
+use super::action::{Action, Findings, Place, Role, Side, unreadable};
 use super::pii::reading::{Reading, cut_escape, in_string};
 use std::borrow::Cow;
 use std::ops::Range;
@@ -129,26 +129,51 @@ impl Inner {
         matches: Vec<(Range<usize>, usize)>,
         open: bool,
     ) -> Vec<Replace> {
-        let mut edits = Vec::new();
-        for (range, number) in matches {
+        let found = matches.into_iter().filter_map(|(range, number)| {
             let with = match self.action(number) {
                 Action::Replace(with) => Cow::Borrowed(with.as_str()),
                 Action::Rewrite => Cow::Owned(
                     self.finder.rewrite(number, reading.text.get(range.clone()).unwrap_or_default()),
                 ),
-                Action::Deny | Action::Observe | Action::Tag(_) => continue,
+                Action::Deny | Action::Observe | Action::Tag(_) => return None,
             };
-            for part in reading.split(written, range, form) {
-                let range = reading.written(part.start)..reading.written(part.end);
-                if !form.is_json() || in_string(written.get(..range.start).unwrap_or_default(), open) {
-                    edits.push(Replace::new(range, with.as_ref()));
-                } else if reading.text.get(part).is_some_and(|text| text.chars().any(char::is_alphanumeric)) {
-                    // A number that stands bare in a JSON document can only become another number.
-                    edits.push(Replace::new(range, "0"));
-                }
+            Some((range, with))
+        });
+        replaces(written, reading, form, found, open)
+    }
+}
+
+/// The changes to what is written that put something else in the place of each find. `open`: whether it begins inside a string of
+/// a JSON document.
+pub(crate) fn replaces<'w>(
+    written: &str,
+    reading: &Reading<'_>,
+    form: TextForm,
+    found: impl Iterator<Item = (Range<usize>, Cow<'w, str>)>,
+    open: bool,
+) -> Vec<Replace> {
+    let mut edits = Vec::new();
+    for (range, with) in found {
+        for part in reading.split(written, range, form) {
+            let range = reading.written(part.start)..reading.written(part.end);
+            if !form.is_json() || in_string(written.get(..range.start).unwrap_or_default(), open) {
+                edits.push(Replace::new(range, with.as_ref()));
+            } else if reading.text.get(part).is_some_and(|text| text.chars().any(char::is_alphanumeric)) {
+                // A number that stands bare in a JSON document can only become another number.
+                edits.push(Replace::new(range, "0"));
             }
         }
-        edits
+    }
+    edits
+}
+
+/// How the text of a block of a stream is read, and what it is for.
+pub(crate) fn read_as(kind: BlockKind) -> (TextForm, TextRole) {
+    match kind {
+        BlockKind::Arguments => (TextForm::Json, TextRole::Arguments),
+        BlockKind::Text => (TextForm::Plain, TextRole::Assistant),
+        BlockKind::Reasoning => (TextForm::Plain, TextRole::Reasoning),
+        BlockKind::Refusal => (TextForm::Plain, TextRole::Refusal),
     }
 }
 
@@ -213,9 +238,7 @@ impl Stage for Guard {
             && !self.unread_pass
             && self.inner.reads(TextRole::Input)
         {
-            let message =
-                "the input came as token ids, which a guard of the policy cannot read: send it as text";
-            return Hook::Done(Verdict::Deny(Box::new(Denial::new(ErrorCode::ContentDenied, message))));
+            return Hook::Done(Verdict::Deny(unreadable()));
         }
         let request = &mut visit.exchange.request;
         let (mut seen, mut all) = (Seen::default(), Vec::new());
@@ -273,12 +296,7 @@ struct Past {
 
 impl WindowJudge for Judge {
     fn window<'a>(&'a mut self, block: Block, text: &'a str, last: bool) -> WindowFlow<'a> {
-        let (form, role) = match block.kind {
-            BlockKind::Arguments => (TextForm::Json, TextRole::Arguments),
-            BlockKind::Text => (TextForm::Plain, TextRole::Assistant),
-            BlockKind::Reasoning => (TextForm::Plain, TextRole::Reasoning),
-            BlockKind::Refusal => (TextForm::Plain, TextRole::Refusal),
-        };
+        let (form, role) = read_as(block.kind);
         if !self.inner.reads(role) {
             return WindowFlow::Done(Window::pass(text.len()));
         }

@@ -35,14 +35,27 @@ impl weir_policy::Catalogue for NoRows {
     }
 }
 
+/// What a service answers that guards ask: its status and its answer to a question at a path.
+type Service = Box<dyn Fn(&str, &Value) -> (u16, Value) + Send + Sync>;
+
 /// Replies with what it was given, and keeps what it was sent.
 struct Provider {
     reply: String,
     sent: Mutex<Vec<Bytes>>,
+    service: Service,
+    asked: Mutex<Vec<(HeaderMap, Value)>>,
 }
 
 impl Upstream for Provider {
     fn send(&self, call: Call) -> BoxFuture<'_, Result<Answer, CallError>> {
+        // A service has no model.
+        if call.model.is_empty() {
+            let question: Value = serde_json::from_slice(&call.body).unwrap();
+            let (status, answer) = (self.service)(&call.path, &question);
+            self.asked.lock().unwrap().push((call.headers, question));
+            let body = futures::stream::iter([Ok(Bytes::from(answer.to_string()))]).boxed();
+            return futures::future::ready(Ok(Answer { status, headers: HeaderMap::new(), body })).boxed();
+        }
         self.sent.lock().unwrap().push(call.body);
         let kind = if self.reply.starts_with('{') { "application/json" } else { "text/event-stream" };
         let mut headers = HeaderMap::new();
@@ -63,8 +76,12 @@ impl Clock for Still {
         1_764_000_000_000_000_000
     }
 
-    fn sleep(&self, _: Duration) -> BoxFuture<'static, ()> {
-        futures::future::pending().boxed()
+    fn sleep(&self, time: Duration) -> BoxFuture<'static, ()> {
+        // A pause between two tries is over at once, the time of a hook never.
+        match time < Duration::from_secs(1) {
+            true => futures::future::ready(()).boxed(),
+            false => futures::future::pending().boxed(),
+        }
     }
 }
 
@@ -85,6 +102,8 @@ pub(crate) struct Went {
     /// What the client was sent.
     pub(crate) body: String,
     pub(crate) trace: Trace,
+    /// What a service was asked: headers and body.
+    pub(crate) asked: Vec<(HeaderMap, Value)>,
 }
 
 impl Went {
@@ -147,8 +166,24 @@ pub(crate) fn refused(guard: &str) -> String {
 
 /// Sends a body through a pipeline with this guard to a provider that replies so.
 pub(crate) fn send(guard: &str, operation: Operation, body: &Value, reply: String) -> Went {
+    send_asking(guard, operation, body, reply, |_, _| (500, Value::Null))
+}
+
+/// The same with a service that guards ask.
+pub(crate) fn send_asking(
+    guard: &str,
+    operation: Operation,
+    body: &Value,
+    reply: String,
+    service: impl Fn(&str, &Value) -> (u16, Value) + Send + Sync + 'static,
+) -> Went {
     let plan = plan(guard).unwrap_or_else(|found| panic!("{found}"));
-    let provider = Arc::new(Provider { reply, sent: Mutex::default() });
+    let provider = Arc::new(Provider {
+        reply,
+        sent: Mutex::default(),
+        service: Box::new(service),
+        asked: Mutex::default(),
+    });
     let ended = Arc::new(Ended::default());
     let gateway = Arc::new(Gateway {
         upstream: Arc::clone(&provider) as Arc<dyn Upstream>,
@@ -170,7 +205,8 @@ pub(crate) fn send(guard: &str, operation: Operation, body: &Value, reply: Strin
     });
     let sent = provider.sent.lock().unwrap().first().map(|body| serde_json::from_slice(body).unwrap());
     let trace = ended.0.lock().unwrap().take().unwrap();
-    Went { sent, status, body, trace }
+    let asked = std::mem::take(&mut *provider.asked.lock().unwrap());
+    Went { sent, status, body, trace, asked }
 }
 
 /// A chat request of one user turn.
