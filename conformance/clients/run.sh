@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs the official SDKs (OpenAI for Python and Node; Anthropic, Google, AWS and Cohere for Python) against `weir serve` with the quickstart: conformance/clients/run.sh [python|node]
+# Runs the official SDKs (OpenAI, Anthropic and Google for Python and Node; AWS, Cohere and Mistral for Python) against `weir serve`: with
+# the quickstart, and through all scenarios of scenarios.py before providers of other dialects: conformance/clients/run.sh [python|node]
 #
 # SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
@@ -74,59 +75,106 @@ if [ -z "$weir" ]; then
 fi
 [ -x "$weir" ] || die "$weir is not there"
 
-# The quickstart on a port of its own, so that a gateway that runs already is left alone, and with room for all clients in one
-# minute; else as it is.
 work=$(mktemp -d)
-gateway=
+started=()
 finish() {
-  if [ -n "$gateway" ]; then
-    kill "$gateway" 2>/dev/null || true
-    wait "$gateway" 2>/dev/null || true
-  fi
+  # The last first: the gateways before their provider.
+  for ((n = ${#started[@]} - 1; n >= 0; n--)); do
+    kill "${started[n]}" 2>/dev/null || true
+    wait "${started[n]}" 2>/dev/null || true
+  done
   rm -rf "$work"
 }
 trap finish EXIT
 free_port() {
   python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'
 }
-port=$(free_port)
-mkdir "$work/set"
-sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/; s/requests: 100\/min/requests: 10_000\/min/" "$root/examples/quickstart/policy.yaml" >"$work/set/policy.yaml"
-grep -q "127.0.0.1:$port" "$work/set/policy.yaml" || die "the quickstart does not listen on 127.0.0.1:8080"
-grep -q "10_000/min" "$work/set/policy.yaml" || die "the quickstart has no limit of 100/min"
 # AWS's SDK shows no key without TLS.
-if [[ " ${clients[*]} " == *" python "* ]]; then
-  tls_port=$(free_port)
-  PYTHONPATH=$cache/python python3 "$here/certificate.py" "$work/set"
-  printf 'weir: v1\nlisteners:\n  safe: { address: 127.0.0.1:%s, identify: [key], tls: { certificate: edge.pem, key: edge.key } }\n' "$tls_port" >"$work/set/tls.yaml"
-  export WEIR_TLS_URL=https://127.0.0.1:$tls_port WEIR_CA=$work/set/edge.pem
-fi
-env -u OPENAI_API_KEY "$weir" serve "$work/set" --admin none --upgrade-socket "$work/upgrade.sock" >"$work/out.log" 2>"$work/err.log" &
-gateway=$!
-export WEIR_URL=http://127.0.0.1:$port WEIR_KEY=wr_demo
-ready() {
-  python3 -c 'import os, urllib.request; urllib.request.urlopen(os.environ["WEIR_URL"] + "/readyz", timeout=1)' 2>/dev/null
+certify() {
+  if [[ " ${clients[*]} " != *" python "* ]]; then return 1; fi
+  PYTHONPATH=$cache/python python3 "$here/certificate.py" "$1"
 }
+# Serves a set until all is over: serve SET PORT
+serve() {
+  local set=$1 url=http://127.0.0.1:$2
+  env -u OPENAI_API_KEY "$weir" serve "$set" --admin none --upgrade-socket "$set.sock" >"$set.out.log" 2>"$set.err.log" &
+  local gateway=$!
+  started+=("$gateway")
+  for _ in $(seq 100); do
+    if python3 -c 'import sys, urllib.request; urllib.request.urlopen(sys.argv[1] + "/readyz", timeout=1)' "$url" 2>/dev/null; then return; fi
+    kill -0 "$gateway" 2>/dev/null || break
+    sleep 0.1
+  done
+  cat "$set.out.log" "$set.err.log" >&2
+  die "the gateway of $(basename "$set") is not ready"
+}
+export WEIR_KEY=wr_demo
+
+# The quickstart on a port of its own, so that a gateway that runs already is left alone, and with room for all clients in one
+# minute; else as it is.
+quickstart=$work/quickstart
+mkdir "$quickstart"
+port=$(free_port)
+sed "s/127\.0\.0\.1:8080/127.0.0.1:$port/; s/requests: 100\/min/requests: 10_000\/min/" "$root/examples/quickstart/policy.yaml" >"$quickstart/policy.yaml"
+grep -q "127.0.0.1:$port" "$quickstart/policy.yaml" || die "the quickstart does not listen on 127.0.0.1:8080"
+grep -q "10_000/min" "$quickstart/policy.yaml" || die "the quickstart has no limit of 100/min"
+if certify "$quickstart"; then
+  tls_port=$(free_port)
+  printf 'weir: v1\nlisteners:\n  safe: { address: 127.0.0.1:%s, identify: [key], tls: { certificate: edge.pem, key: edge.key } }\n' "$tls_port" >"$quickstart/tls.yaml"
+  export WEIR_TLS_URL=https://127.0.0.1:$tls_port WEIR_CA=$quickstart/edge.pem
+fi
+export WEIR_URL=http://127.0.0.1:$port
+serve "$quickstart" "$port"
+
+# Providers of all dialects, and a gateway before them. They end when their input does, which is held open here.
+across=$work/across
+mkdir "$across"
+mkfifo "$work/hold"
+python3 "$here/upstream.py" <"$work/hold" >"$work/upstream.port" 2>"$work/upstream.log" &
+started+=("$!")
+exec 9>"$work/hold"
 for _ in $(seq 100); do
-  if ready; then break; fi
-  kill -0 "$gateway" 2>/dev/null || { cat "$work/out.log" "$work/err.log" >&2; die "the gateway ended"; }
+  [ ! -s "$work/upstream.port" ] || break
   sleep 0.1
 done
-ready || { cat "$work/err.log" >&2; die "the gateway is not ready"; }
+upstream=$(cat "$work/upstream.port")
+[ -n "$upstream" ] || { cat "$work/upstream.log" >&2; die "the providers did not start"; }
+port=$(free_port)
+sed "s/\$PORT/$port/; s/\$UPSTREAM/$upstream/" "$here/across.yaml" >"$across/policy.yaml"
+if certify "$across"; then
+  tls_port=$(free_port)
+  printf 'weir: v1\nlisteners:\n  safe: { address: 127.0.0.1:%s, identify: [key], tls: { certificate: edge.pem, key: edge.key } }\n' "$tls_port" >"$across/tls.yaml"
+  export WEIR_ACROSS_TLS_URL=https://127.0.0.1:$tls_port WEIR_ACROSS_CA=$across/edge.pem
+fi
+export WEIR_ACROSS_URL=http://127.0.0.1:$port WEIR_SCENARIOS=$work/scenarios.json
+python3 "$here/scenarios.py" >"$WEIR_SCENARIOS"
+serve "$across" "$port"
 
 failed=0
+# Runs a script of checks, whose last line counts them: check COMMAND...
+check() {
+  "$@" 2>&1 | tee -a "$work/checks.log" || failed=1
+}
 for client in "${clients[@]}"; do
   case $client in
     python)
-      for script in "$here"/*_python.py; do PYTHONPATH=$cache/python python3 "$script" || failed=1; done
+      export PYTHONPATH=$cache/python
+      for script in "$here"/*_python.py; do check python3 "$script"; done
+      for script in "$here"/across/*.py; do [ "$(basename "$script")" = table.py ] || check python3 "$script"; done
       ;;
     # Modules are looked for beside the script, so it runs from where they are.
-    node) cp "$here/openai_node.mjs" "$cache/node/" && "$node" "$cache/node/openai_node.mjs" || failed=1 ;;
+    node)
+      cp "$here"/*.mjs "$here"/across/*.mjs "$cache/node/"
+      for script in "$here"/*.mjs "$here"/across/*.mjs; do
+        [ "$(basename "$script")" = table.mjs ] || check "$node" "$cache/node/$(basename "$script")"
+      done
+      ;;
   esac
 done
-kill -0 "$gateway" 2>/dev/null || { cat "$work/err.log" >&2; die "the gateway did not outlive its clients"; }
-if grep -q "key=$WEIR_KEY" "$work/out.log" "$work/err.log"; then die "the caller's key is in the log"; fi
-if [ "$failed" -ne 0 ]; then
-  tail -n 20 "$work/err.log" >&2
-  exit 1
-fi
+for gateway in "${started[@]}"; do
+  kill -0 "$gateway" 2>/dev/null || { cat "$work"/*.err.log >&2; die "a gateway did not outlive its clients"; }
+done
+if grep -q "key=$WEIR_KEY" "$work"/*.log; then die "the caller's key is in the log"; fi
+if [ "$failed" -ne 0 ]; then tail -n 20 "$work"/*.err.log >&2; fi
+awk '/^[0-9]+ passed, [0-9]+ failed$/ { passed += $1; failed += $3 } END { printf "%d passed, %d failed in all\n", passed, failed }' "$work/checks.log"
+exit "$failed"

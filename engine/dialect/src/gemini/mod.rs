@@ -98,6 +98,11 @@ impl Wire for Gemini {
         Sse::LARGE_LIMIT
     }
 
+    // Google's SDKs take each line of a stream for JSON: a comment breaks them off.
+    fn keep_alive(&self) -> Option<&'static [u8]> {
+        None
+    }
+
     fn stream_type(&self, request: &Request) -> &'static str {
         let query = request.query.as_deref().unwrap_or_default();
         if route::wants_array(&format!("{}?{query}", request.path)) { JSON } else { EVENT_STREAM }

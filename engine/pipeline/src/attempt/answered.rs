@@ -5,7 +5,7 @@ use super::{Begun, Reached, Wants, streams};
 use crate::run::Run;
 use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
-use futures::StreamExt;
+use futures::{StreamExt, stream};
 use http::{HeaderMap, header};
 use weir_dialect::{Level, StreamDecoder, WireFormat};
 use weir_message::{Cause, Dialect, EventKind, Reply};
@@ -93,11 +93,17 @@ impl Run {
             events: Vec::new(),
         });
         loop {
-            let chunk = match begun.body.next().await {
-                Some(chunk) => chunk.map_err(Failure::from)?,
-                None => return Err(Failure::of(Cause::Broken, "the stream ended before its first event")),
-            };
-            begun.decoder.push(chunk);
+            let chunk = begun.body.next().await;
+            let is_over = chunk.is_none();
+            match chunk {
+                Some(chunk) => begun.decoder.push(chunk.map_err(Failure::from)?),
+                None => {
+                    // A stream must not be asked again behind its end. Some dialects tell calls whole, so that all of a short
+                    // answer is told at its end.
+                    begun.body = stream::empty().boxed();
+                    begun.events.extend(begun.decoder.finish().map_err(Failure::invalid)?.last);
+                }
+            }
             while let Some(event) = begun.decoder.next_event().map_err(Failure::invalid)? {
                 // Comments before the first event say nothing yet; endless ones are not kept.
                 if event.kind != EventKind::KeepAlive || begun.events.len() < MOST_COMMENTS {
@@ -105,6 +111,9 @@ impl Run {
                 }
             }
             match begun.events.iter().find(|event| event.kind != EventKind::KeepAlive) {
+                None if is_over => {
+                    return Err(Failure::of(Cause::Broken, "the stream ended before its first event"));
+                }
                 None => {}
                 Some(event) if event.kind == EventKind::Error => {
                     let error = begun.decoder.error(event);

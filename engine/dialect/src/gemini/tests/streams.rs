@@ -249,3 +249,16 @@ fn arguments_without_end_end_the_stream() {
     let data = std::str::from_utf8(&error[0].raw).unwrap();
     assert_eq!(events(Level::Text, data)[0].kind, EventKind::Error);
 }
+
+#[test]
+fn what_keeps_a_connection_alive_is_not_told_to_clients_that_take_every_line_for_json() {
+    let provider = format(Dialect::Anthropic, Operation::Chat);
+    let ping = "event: ping\ndata: {\"type\":\"ping\"}\n\n: a comment\n\n";
+    let told = |client| {
+        let client = format(client, Operation::Chat);
+        let mut decoder = StreamDecoder::translating(provider, client, identity("")).unwrap();
+        decoder.push(Bytes::from_static(ping.as_bytes()));
+        std::iter::from_fn(|| decoder.next_event().unwrap()).count()
+    };
+    assert_eq!((told(Dialect::Gemini), told(Dialect::OpenAi)), (0, 2));
+}
