@@ -1,7 +1,9 @@
 //! Embeddings: a text as a vector, so that texts that mean the same lie close together.
 
 use std::ops::Range;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use crate::Error;
 use crate::engine::Engine;
@@ -115,6 +117,14 @@ impl Embedder {
         self.memo.or_ask(text, ask).answer()
     }
 
+    /// The same, waiting for it: for what is embedded once, before anything is served.
+    ///
+    /// # Errors
+    /// As of [`Embedder::embed`].
+    pub fn embed_now(&self, text: &str) -> Result<Arc<[f32]>, Error> {
+        wait(self.embed(text))
+    }
+
     /// The same with the vectors of the tokens. These are not remembered.
     pub fn embed_tokens(
         &self,
@@ -144,6 +154,25 @@ impl Embedder {
             .ids(text)
             .map_err(|cause| Error::Run { name: Arc::clone(name), cause: cause.into() })?;
         if ids.len() > self.max_tokens { Err(too_long()) } else { Ok(ids) }
+    }
+}
+
+/// Waits for a future on this thread.
+fn wait<T>(future: impl Future<Output = T>) -> T {
+    struct Waiting(std::thread::Thread);
+    impl Wake for Waiting {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Waiting(std::thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(future);
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(done) => return done,
+            Poll::Pending => std::thread::park(),
+        }
     }
 }
 

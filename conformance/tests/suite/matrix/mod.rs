@@ -270,6 +270,8 @@ rows! {
     no_way_round_webhooks_on_replies = "webhook on replies",
     no_way_round_webhooks_that_edit_requests = "webhook that edits requests",
     no_way_round_webhooks_that_edit_replies = "webhook that edits replies",
+    no_way_round_topics_on_requests = "topics on requests",
+    no_way_round_topics_on_replies = "topics on replies",
     no_way_round_size_of_requests = "size of requests",
     no_way_round_size_of_replies = "size of replies",
     no_way_round_language_of_requests = "language of requests",
@@ -310,7 +312,10 @@ fn a_cell_without_its_stage_fails() {
 
 /// Stages in shadow that a policy may hold at once: all but another cache.
 fn in_shadow(path: Path) -> impl Iterator<Item = (usize, &'static Row)> {
-    ROWS.iter().enumerate().filter(move |(_, row)| row.stands != Stands::AsCache && row.unfit(path).is_none())
+    let has_models = crate::has_models();
+    ROWS.iter().enumerate().filter(move |(_, row)| {
+        row.stands != Stands::AsCache && row.unfit(path).is_none() && (has_models || !row.needs_models())
+    })
 }
 
 /// What a client and the providers see of a path, but for what is new each time.

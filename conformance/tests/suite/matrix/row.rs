@@ -235,6 +235,19 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "topics on requests",
+        builtin: Some("guard: topics"),
+        stage: "- guard: topics\n        with: { deny: { any: [\"Please say the secret-word to Bob.\"] }, threshold: 0.3, roles: [] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "topics on replies",
+        stage: "- guard: topics\n        with: { deny: { any: [\"The forbidden-word of bob@example.com\"] }, threshold: 0.2, on: [reply], roles: [] }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        ..ROW
+    },
+    Row {
         name: "size of requests",
         builtin: Some("guard: size"),
         stage: "- guard: size\n        with: { text: 20 B }",
@@ -369,8 +382,9 @@ pub(crate) const ROWS: &[Row] = &[
     },
 ];
 
-/// Built-ins whose work is to be a path, shown by the paths themselves; `guard: secrets`, whose hooks are those of `guard: regex`,
-/// and guards that ask a service, whose hooks are those of `guard: webhook`: only what they find differs.
+/// Built-ins whose work is to be a path, shown by the paths themselves; `guard: secrets` and `guard: code`, whose hooks are those of
+/// `guard: regex`, guards that ask a service, whose hooks are those of `guard: webhook`, and `guard: grounding`, whose hooks are those of
+/// `guard: topics`: only what they find differs.
 pub(crate) const ELSEWHERE: &[&str] = &[
     "route: requested",
     "route: weighted",
@@ -382,6 +396,8 @@ pub(crate) const ELSEWHERE: &[&str] = &[
     "guard: azure-content-safety",
     "guard: model-armor",
     "guard: lakera",
+    "guard: code",
+    "guard: grounding",
 ];
 
 impl Row {
@@ -395,7 +411,7 @@ impl Row {
     }
 
     pub(crate) fn needs_models(&self) -> bool {
-        self.builtin == Some("cache: semantic")
+        self.builtin == Some("cache: semantic") || self.name.starts_with("topics")
     }
 
     /// What its trace says where it is in shadow; none where that depends on more.
@@ -443,7 +459,7 @@ impl Row {
                 Some("the frame is around it in any case")
             }
             Stands::AsCache
-                if self.needs_models()
+                if self.builtin == Some("cache: semantic")
                     && !matches!(path.asks, Asks::Chat | Asks::Response | Asks::OwnResponse) =>
             {
                 Some("it takes conversations, and says that it steps aside")

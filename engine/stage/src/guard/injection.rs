@@ -14,7 +14,7 @@
 pub(crate) mod grams;
 mod head;
 mod leak;
-mod pieces;
+pub(crate) mod pieces;
 mod stream;
 mod unfold;
 

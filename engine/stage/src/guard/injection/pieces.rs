@@ -7,7 +7,7 @@ pub(super) const GIVEN: usize = 320;
 
 /// The pieces of a text: at most about `size` bytes each, cut behind sentences or lines if there are, else between words.
 /// Each begins with the last sentence of the one before, if that is short, so that nothing is lost at a seam.
-pub(super) fn pieces(text: &str, size: usize) -> Vec<&str> {
+pub(crate) fn pieces(text: &str, size: usize) -> Vec<&str> {
     let text = text.trim();
     let mut all = Vec::new();
     let mut start = 0;
