@@ -422,13 +422,15 @@ impl<'a> Scan<'a> {
 /// Which of `known` a key is. A key that another reader might take for one of them is refused: Go's reader ignores case.
 fn recognise(key: &Lit<'_>, known: &'static [&'static str]) -> Scanned<Option<(usize, &'static str)>> {
     if !key.escaped && key.inner.is_ascii() {
-        let alike = known.iter().enumerate().find(|(_, name)| name.eq_ignore_ascii_case(key.inner));
-        return match alike {
-            Some((_, name)) if *name != key.inner => {
-                Err(Flaw::new(What::Disguised, key.at.start).under(name))
+        for (n, name) in known.iter().enumerate().filter(|(_, name)| name.len() == key.inner.len()) {
+            if *name == key.inner {
+                return Ok(Some((n, name)));
             }
-            same => Ok(same.map(|(n, name)| (n, *name))),
-        };
+            if name.eq_ignore_ascii_case(key.inner) {
+                return Err(Flaw::new(What::Disguised, key.at.start).under(name));
+            }
+        }
+        return Ok(None);
     }
     let value = key.value().map_err(|_| Flaw::new(What::Surrogate, key.at.start))?;
     for name in known {

@@ -141,7 +141,7 @@ impl Run {
             let part = self.takes_part(step);
             let conditions = self.conditions(step);
             match part {
-                Ok(true) => self.note(n, Decision::NotReached, Duration::ZERO, conditions),
+                Ok(true) => self.remark(n, conditions),
                 Ok(false) => {
                     self.note(n, Decision::Skipped, Duration::ZERO, conditions);
                     continue;
@@ -415,6 +415,14 @@ impl Run {
         }
     }
 
+    /// Writes what a step noted into the trace, which decides nothing.
+    fn remark(&mut self, n: usize, notes: Notes) {
+        // Few steps have anything to say but what they decided.
+        if !notes.is_empty() {
+            self.note(n, Decision::NotReached, Duration::ZERO, notes);
+        }
+    }
+
     /// Ends the request: `end` for each stage that was entered, then the record for each observer, then the sink.
     pub(crate) fn finish(&mut self, outcome: Outcome) {
         if !std::mem::replace(&mut self.is_open, false) {
@@ -436,7 +444,7 @@ impl Run {
             if let Some(visit) = self.visit(n, step, &mut notes) {
                 step.stage.end(visit);
             }
-            self.note(n, Decision::NotReached, Duration::ZERO, notes);
+            self.remark(n, notes);
         }
         for (n, step) in pipeline.steps.iter().enumerate() {
             if step.verb == Verb::Observe && step.mode != Mode::Off {
@@ -444,7 +452,7 @@ impl Run {
                 if let Some(visit) = self.visit(n, step, &mut notes) {
                     step.stage.record(visit);
                 }
-                self.note(n, Decision::NotReached, Duration::ZERO, notes);
+                self.remark(n, notes);
             }
         }
         let gateway = Arc::clone(&self.x.gateway);

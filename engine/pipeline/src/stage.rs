@@ -155,6 +155,11 @@ pub struct Notes {
 }
 
 impl Notes {
+    /// Whether it tells nothing.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.reason.is_none() && self.facts.is_empty() && self.tags.is_empty()
+    }
+
     /// Adds a fact.
     pub fn fact(&mut self, name: &'static str, value: impl Into<serde_json::Value>) {
         self.facts.push((name, value.into()));

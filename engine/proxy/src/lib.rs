@@ -10,6 +10,7 @@ mod counters;
 mod error;
 mod hygiene;
 mod listener;
+mod patience;
 mod process;
 mod serve;
 mod upstream;

@@ -327,16 +327,18 @@ impl<'a> Map<'a> {
             }
             Map::Json(map) => map.get(key).map(Value::json),
             Map::Tags(map) => map.get(key).map(Value::json),
-            Map::Headers(map) => match map.get(key)?.to_str() {
-                // The common case borrows: one value, plain text, no credential.
-                Ok(text)
-                    if map.get_all(key).iter().nth(1).is_none()
-                        && !CREDENTIALS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) =>
-                {
-                    Some(Value::str(text))
+            Map::Headers(map) => {
+                let mut values = map.get_all(key).iter();
+                match (values.next()?.to_str(), values.next()) {
+                    // The common case borrows: one value, plain text, no credential.
+                    (Ok(text), None)
+                        if !CREDENTIALS.iter().any(|secret| key.eq_ignore_ascii_case(secret)) =>
+                    {
+                        Some(Value::str(text))
+                    }
+                    _ => header(map, key).map(Value::string),
                 }
-                _ => header(map, key).map(Value::string),
-            },
+            }
             Map::Params(params) => {
                 params.get(key).and_then(|json| serde_json::from_str(json).ok()).map(Value::json_owned)
             }

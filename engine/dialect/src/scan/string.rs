@@ -7,6 +7,7 @@ const BLOCK: usize = 64;
 
 /// Passes over a string whose inside begins at `from`. Where it ends, the closing quote included, and whether it has escapes;
 /// or the place where it is no string of JSON.
+#[inline]
 pub(super) fn pass(bytes: &[u8], from: usize) -> Result<(usize, bool), usize> {
     // Most strings are keys and other short ones.
     if let Some(first) = bytes.get(from..).and_then(|rest| rest.first_chunk()) {
@@ -15,9 +16,17 @@ pub(super) fn pass(bytes: &[u8], from: usize) -> Result<(usize, bool), usize> {
             return Ok((at + 1, false));
         }
     }
+    pass_long(bytes, from)
+}
+
+#[inline(never)]
+fn pass_long(bytes: &[u8], from: usize) -> Result<(usize, bool), usize> {
     let (mut escaped, mut passed, mut block) = (false, from, from);
     while let Some(rest) = bytes.get(block..).filter(|rest| !rest.is_empty()) {
-        let mut marks = marks(rest);
+        let mut marks = match rest.first_chunk() {
+            Some(whole) => marks(whole),
+            None => last_marks(rest),
+        };
         while marks != 0 {
             let at = block + marks.trailing_zeros() as usize;
             marks &= marks - 1;
@@ -48,25 +57,36 @@ fn escape(rest: &[u8]) -> Option<usize> {
     }
 }
 
-/// Which bytes of the first block end a string, begin an escape or are controls; the first byte in the lowest bit.
-fn marks(rest: &[u8]) -> u64 {
-    let mut last = [b' '; BLOCK];
-    let block = rest.first_chunk().unwrap_or_else(|| {
-        for (to, from) in last.iter_mut().zip(rest) {
-            *to = *from;
-        }
-        &last
-    });
+/// Which bytes of a block end a string, begin an escape or are controls; the first byte in the lowest bit.
+fn marks(block: &[u8; BLOCK]) -> u64 {
     let (parts, _) = block.as_chunks::<16>();
+    // In a long string nearly no block has any.
+    if parts.iter().fold(u8x16::splat(0), |any, part| any | stops(*part)).to_bitmask() == 0 {
+        return 0;
+    }
     parts.iter().rev().fold(0, |marks, part| marks << 16 | u64::from(marks_of(*part)))
 }
 
+/// The same of what is left behind the last whole block.
+fn last_marks(rest: &[u8]) -> u64 {
+    let mut last = [b' '; BLOCK];
+    for (to, from) in last.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    marks(&last)
+}
+
 fn marks_of(part: [u8; 16]) -> u32 {
+    stops(part).to_bitmask()
+}
+
+/// All ones where a byte stops.
+fn stops(part: [u8; 16]) -> u8x16 {
     let part = u8x16::new(part);
     let is_quote = part.simd_eq(u8x16::splat(b'"'));
     let is_backslash = part.simd_eq(u8x16::splat(b'\\'));
     let is_control = part.min(u8x16::splat(0x1f)).simd_eq(part);
-    (is_quote | is_backslash | is_control).to_bitmask()
+    is_quote | is_backslash | is_control
 }
 
 #[cfg(test)]
@@ -98,7 +118,7 @@ mod tests {
                 let mut bytes = [b'a'; BLOCK];
                 bytes[at] = byte;
                 assert_eq!(marks(&bytes), u64::from(stops) << at, "{byte} at {at}");
-                assert_eq!(marks(&bytes[..=at]), u64::from(stops) << at, "{byte} last at {at}");
+                assert_eq!(last_marks(&bytes[..=at]), u64::from(stops) << at, "{byte} last at {at}");
             }
         }
     }

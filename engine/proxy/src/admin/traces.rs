@@ -146,9 +146,9 @@ impl Entry {
             listener: Arc::clone(&request.listener),
             source: request.source.map(|source| source.ip()),
             method: request.method.clone(),
-            path: request.path.chars().take(LONGEST_NAME).collect(),
+            path: start(&request.path, LONGEST_NAME).to_owned(),
             operation: request.operation.name(),
-            model: request.model().chars().take(LONGEST_NAME).collect(),
+            model: start(request.model(), LONGEST_NAME).to_owned(),
             status,
             usage: Usage::default(),
             cost: Money::ZERO,
@@ -172,11 +172,17 @@ fn within(mut trace: Trace) -> Trace {
         }
     }
     for text in [&mut trace.detail, &mut trace.said].into_iter().flatten() {
-        if let Some((cut, _)) = text.char_indices().nth(LONGEST_DETAIL) {
-            text.truncate(cut);
-        }
+        text.truncate(start(text, LONGEST_DETAIL).len());
     }
     trace
+}
+
+/// The first characters of a text, or all.
+fn start(text: &str, characters: usize) -> &str {
+    if text.len() <= characters {
+        return text;
+    }
+    text.char_indices().nth(characters).and_then(|(cut, _)| text.get(..cut)).unwrap_or(text)
 }
 
 /// About how many bytes a fact takes.

@@ -8,6 +8,7 @@ use super::strict;
 use crate::counters::{Counters, InFlight};
 use crate::hygiene::{strip_hop_by_hop, without_key};
 use crate::listener::{Bound, Limits};
+use crate::patience::{Patience, TimedOut};
 use crate::watch::Current;
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -16,7 +17,6 @@ use http::{HeaderMap, HeaderValue, Method, StatusCode, Version};
 use pingora::ErrorType;
 use pingora::apps::{HttpPersistentSettings, HttpServerApp, HttpServerOptions, ReusedHttpStream};
 use pingora::http::RequestHeader;
-use pingora::prelude::timeout;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::{H2Options, default_h2_options};
 use pingora::server::ShutdownWatch;
@@ -50,8 +50,13 @@ pub(crate) struct App {
     options: HttpServerOptions,
 }
 
-/// Marks a connection that has served a request.
-struct Kept;
+/// What stays with a connection of HTTP/1 from one request to the next.
+#[derive(Default)]
+struct Kept {
+    patience: Patience,
+    /// Whether it has served a request.
+    has_served: bool,
+}
 
 /// Whether there is a next request.
 enum Head {
@@ -77,23 +82,23 @@ impl App {
     }
 
     /// Reads the head of the next request.
-    async fn head(&self, session: &mut ServerSession, limits: &Limits) -> Head {
-        let kept = session.take_connection_user_context().is_some();
-        let patience = if kept { limits.idle.max(limits.header_timeout) } else { limits.header_timeout };
+    async fn head(&self, session: &mut ServerSession, kept: &mut Kept, limits: &Limits) -> Head {
+        let has_served = kept.has_served;
+        let limit = if has_served { limits.idle.max(limits.header_timeout) } else { limits.header_timeout };
         // The time is kept here, for the head as a whole, and for the body as a whole where it is read; inside it would be
         // kept anew for every read.
         session.set_keepalive(Some(0));
         session.set_read_timeout(None);
         let read = match session {
-            ServerSession::H1(_) => timeout(patience, session.read_request()).await,
+            ServerSession::H1(_) => kept.patience.within(limit, None, session.read_request()).await,
             _ => Ok(session.read_request().await),
         };
         let fault = match read {
             Ok(Ok(true)) => return Head::Read,
             Ok(Ok(false)) => return Head::None,
             // A kept connection that stays silent ends as all do.
-            Err(_) if kept => return Head::None,
-            Err(_) => {
+            Err(TimedOut) if has_served => return Head::None,
+            Err(TimedOut) => {
                 Fault::new(ErrorCode::RequestTimeout, "the head of the request took too long to arrive")
             }
             Ok(Err(error)) => match error.etype() {
@@ -373,7 +378,9 @@ impl HttpServerApp for App {
     ) -> Option<ReusedHttpStream> {
         let limits = self.shared.limits();
         session.set_pipelining_enabled(true);
-        match self.head(&mut session, &limits).await {
+        let kept = session.take_connection_user_context().and_then(|kept| kept.downcast().ok());
+        let mut kept: Box<Kept> = kept.unwrap_or_default();
+        match self.head(&mut session, &mut kept, &limits).await {
             Head::Read => {}
             Head::None => return None,
             Head::Refused => {
@@ -393,7 +400,8 @@ impl HttpServerApp for App {
         }
         session.set_total_drain_timeout(Some(Duration::from_secs(2)));
         let mut settings = HttpPersistentSettings::for_session(&session);
-        settings.set_user_context(Box::new(Kept));
+        kept.has_served = true;
+        settings.set_user_context(kept);
         match session.finish().await {
             Ok(stream) => stream.map(|stream| ReusedHttpStream::from_reusable_stream(stream, settings)),
             Err(_) => None,

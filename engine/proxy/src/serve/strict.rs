@@ -7,20 +7,14 @@
 
 use http::HeaderMap;
 use http::header::{CONTENT_LENGTH, HOST, TRANSFER_ENCODING};
-use memchr::memchr3_iter;
+use memchr::{memchr, memchr_iter, memchr3_iter};
 
 /// Checks the head of an HTTP/1 request: `raw` as it came, `headers` as parsed. The error says what is wrong with it.
 pub(crate) fn check(raw: &[u8], headers: &HeaderMap, is_http_11: bool) -> Result<(), &'static str> {
-    let byte = |at: Option<usize>| at.and_then(|at| raw.get(at)).copied();
-    for at in memchr3_iter(b'\r', b'\n', 0, raw) {
-        match byte(Some(at)) {
-            Some(b'\r') if byte(Some(at + 1)).is_some_and(|next| next != b'\n') => {
-                return Err("a bare CR in the head");
-            }
-            Some(b'\n') if byte(at.checked_sub(1)) != Some(b'\r') => return Err("a bare LF in the head"),
-            Some(0) => return Err("a NUL in the head"),
-            _ => {}
-        }
+    if !has_whole_lines(raw)
+        && let Some(why) = stray(raw)
+    {
+        return Err(why);
     }
     if headers.contains_key(TRANSFER_ENCODING) {
         if declares_length(raw) {
@@ -37,6 +31,25 @@ pub(crate) fn check(raw: &[u8], headers: &HeaderMap, is_http_11: bool) -> Result
         return Err("not exactly one host");
     }
     Ok(())
+}
+
+/// Whether each LF stands behind a CR, there are no other CRs, and no NUL: what nearly all heads are like.
+fn has_whole_lines(raw: &[u8]) -> bool {
+    let ends =
+        memchr_iter(b'\n', raw).filter(|at| at.checked_sub(1).and_then(|at| raw.get(at)) == Some(&b'\r'));
+    let lines = memchr_iter(b'\n', raw).count();
+    ends.count() == lines && memchr_iter(b'\r', raw).count() == lines && memchr(0, raw).is_none()
+}
+
+/// The first control that stands where it should not.
+fn stray(raw: &[u8]) -> Option<&'static str> {
+    let byte = |at: Option<usize>| at.and_then(|at| raw.get(at)).copied();
+    memchr3_iter(b'\r', b'\n', 0, raw).find_map(|at| match byte(Some(at)) {
+        Some(b'\r') if byte(Some(at + 1)).is_some_and(|next| next != b'\n') => Some("a bare CR in the head"),
+        Some(b'\n') if byte(at.checked_sub(1)) != Some(b'\r') => Some("a bare LF in the head"),
+        Some(0) => Some("a NUL in the head"),
+        _ => None,
+    })
 }
 
 /// The one `content-length`, if any; an error if it is repeated or not a plain number.

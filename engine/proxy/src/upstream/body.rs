@@ -3,8 +3,10 @@
 use super::failure::{Stage, call_error};
 use super::http::Line;
 use crate::coding::Decoder;
+use crate::patience::TimedOut;
 use bytes::Bytes;
 use pingora::protocols::http::client::HttpSession;
+use pingora::{Error, ErrorType};
 use std::time::Duration;
 use tokio::time::Instant;
 use weir_message::Cause;
@@ -36,9 +38,9 @@ impl Reading {
     pub(crate) async fn next(&mut self) -> Option<Result<Bytes, CallError>> {
         loop {
             let line = self.line.as_mut()?;
-            let left = self.deadline.saturating_duration_since(Instant::now());
-            line.session.set_read_timeout(Some(self.between.min(left)));
-            let piece = match line.session.read_response_body().await {
+            let read = line.session.read_response_body();
+            let read = line.patience.within(self.between, Some(self.deadline), read).await;
+            let piece = match read.unwrap_or_else(|TimedOut| too_slow(self.between)) {
                 Ok(Some(piece)) if piece.is_empty() => continue,
                 Ok(Some(piece)) => match self.decoded(piece) {
                     Ok(piece) if piece.is_empty() => continue,
@@ -72,15 +74,15 @@ impl Reading {
     /// The provider says that this was all: the connection goes back to the pool, the rest of the decoder comes out.
     async fn ended(&mut self) -> Option<Result<Bytes, CallError>> {
         let mut line = self.line.take()?;
-        if let HttpSession::H2(session) = &mut line.session
+        if let HttpSession::H2(session) = &mut *line.session
             && let Err(error) = session.check_response_end_or_error()
         {
             self.line = Some(line);
             self.cancel();
             return Some(Err(call_error(Stage::Body, &error)));
         }
-        let Line { session, peer, site } = line;
-        site.lines.release(session, &peer).await;
+        let Line { session, patience, peer, site } = line;
+        site.lines.release(session, patience, &peer).await;
         let rest = self.decoder.take()?.finish();
         match rest {
             Ok(rest) if rest.is_empty() => None,
@@ -91,10 +93,14 @@ impl Reading {
 
     /// Gives the attempt up.
     fn cancel(&mut self) {
-        if let Some(Line { session, peer, site }) = self.line.take() {
-            site.lines.reset(session, &peer);
+        if let Some(Line { session, peer, site, .. }) = self.line.take() {
+            site.lines.reset(*session, &peer);
         }
     }
+}
+
+fn too_slow<T>(between: Duration) -> pingora::Result<T> {
+    Error::e_explain(ErrorType::ReadTimedout, format!("nothing more within {} ms", between.as_millis()))
 }
 
 impl Drop for Reading {

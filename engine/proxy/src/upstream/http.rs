@@ -3,10 +3,11 @@
 use super::body::Reading;
 use super::failure::{Stage, call_error, died_idle};
 use super::sign::signed;
-use super::site::{Site, Sites};
+use super::site::{Peer, Site, Sites};
 use super::token::Tokens;
 use crate::coding::{Coding, Decoder};
 use crate::hygiene::end_to_end;
+use crate::patience::{Patience, TimedOut};
 use futures::stream;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST};
 use http::request::Parts;
@@ -14,7 +15,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use pingora::http::RequestHeader;
 use pingora::prelude::timeout;
 use pingora::protocols::http::client::HttpSession;
-use pingora::upstreams::peer::HttpPeer;
+use pingora::{Error, ErrorType};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -30,8 +31,9 @@ pub(crate) struct Http {
 
 /// A connection, and what is needed to give it back.
 pub(crate) struct Line {
-    pub session: HttpSession,
-    pub peer: Arc<HttpPeer>,
+    pub session: Box<HttpSession>,
+    pub patience: Patience,
+    pub peer: Arc<Peer>,
     pub site: Arc<Site>,
 }
 
@@ -62,7 +64,7 @@ impl Http {
         };
         let mut request = self.head(call, endpoint, &site)?;
         if let Some(mut line) = free(&site, call.timeouts.connect).await {
-            match exchange(&mut line.session, request, call, deadline, now).await {
+            match exchange(&mut line, request, call, deadline, now).await {
                 Ok(()) => return answer(line, call, deadline),
                 Err(error) if died_idle(&error) => request = self.head(call, endpoint, &site)?,
                 Err(error) => return Err(call_error(Stage::Head, &error)),
@@ -70,7 +72,7 @@ impl Http {
         }
         // Connecting is rare and its future large: it gets memory of its own when it is needed.
         let mut line = Box::pin(open(&site, call.timeouts.connect)).await?;
-        exchange(&mut line.session, request, call, deadline, Instant::now())
+        exchange(&mut line, request, call, deadline, Instant::now())
             .await
             .map_err(|error| call_error(Stage::Head, &error))?;
         answer(line, call, deadline)
@@ -119,8 +121,8 @@ fn unsigned_head(call: &Call, endpoint: &Endpoint, site: &Site) -> Result<Parts,
 /// A connection that is open and free, to the first address that has one.
 async fn free(site: &Arc<Site>, limit: Duration) -> Option<Line> {
     for peer in &site.peers {
-        if let Some(session) = site.lines.free(peer, limit).await {
-            return Some(Line { session, peer: Arc::clone(peer), site: Arc::clone(site) });
+        if let Some((session, patience)) = site.lines.free(peer, limit).await {
+            return Some(Line { session, patience, peer: Arc::clone(peer), site: Arc::clone(site) });
         }
     }
     None
@@ -133,7 +135,10 @@ async fn open(site: &Arc<Site>, limit: Duration) -> Result<Line, CallError> {
     for peer in &site.peers {
         let left = until.saturating_duration_since(Instant::now());
         match timeout(left, site.lines.open(peer)).await {
-            Ok(Ok(session)) => return Ok(Line { session, peer: Arc::clone(peer), site: Arc::clone(site) }),
+            Ok(Ok(session)) => {
+                let patience = Patience::default();
+                return Ok(Line { session, patience, peer: Arc::clone(peer), site: Arc::clone(site) });
+            }
             Ok(Err(error)) => failure = call_error(Stage::Connecting, &error),
             Err(_) => return Err(no_connection(limit)),
         }
@@ -143,15 +148,15 @@ async fn open(site: &Arc<Site>, limit: Duration) -> Result<Line, CallError> {
 
 /// Sends the request and reads the reply's head. What a provider answers before it has read the whole request counts.
 async fn exchange(
-    session: &mut HttpSession,
+    line: &mut Line,
     request: Box<RequestHeader>,
     call: &Call,
     deadline: Instant,
     now: Instant,
 ) -> pingora::Result<()> {
-    let patience = call.timeouts.first_byte.min(deadline.saturating_duration_since(now));
-    session.set_write_timeout(Some(patience));
-    session.set_read_timeout(Some(patience));
+    let limit = call.timeouts.first_byte.min(deadline.saturating_duration_since(now));
+    let session = &mut line.session;
+    session.set_write_timeout(Some(limit));
     session.write_request_header(request).await?;
     let written = async {
         if !call.body.is_empty() {
@@ -162,19 +167,30 @@ async fn exchange(
     .await;
     if let Err(error) = written {
         // It may have answered and closed; if not, the first failure is the one to tell.
-        session.set_read_timeout(Some(patience.min(Duration::from_secs(1))));
-        return match session.read_response_header().await {
-            Ok(()) if session.response_header().is_some_and(|head| !head.status.is_informational()) => Ok(()),
+        return match head(line, limit.min(Duration::from_secs(1)), deadline).await {
+            Ok(()) if !is_interim(&line.session) => Ok(()),
             _ => Err(error),
         };
     }
     loop {
-        session.read_response_header().await?;
-        match session.response_header() {
-            Some(head) if head.status.is_informational() && head.status != 101 => {}
-            _ => return Ok(()),
+        head(line, limit, deadline).await?;
+        if !is_interim(&line.session) {
+            return Ok(());
         }
     }
+}
+
+/// Reads the next head of a reply.
+async fn head(line: &mut Line, limit: Duration, deadline: Instant) -> pingora::Result<()> {
+    let read = line.patience.within(limit, Some(deadline), line.session.read_response_header());
+    read.await.unwrap_or_else(|TimedOut| {
+        Error::e_explain(ErrorType::ReadTimedout, format!("no answer within {} ms", limit.as_millis()))
+    })
+}
+
+/// Whether the head that was read announces another. One that changes the protocol is the last.
+fn is_interim(session: &HttpSession) -> bool {
+    session.response_header().is_none_or(|head| head.status.is_informational() && head.status != 101)
 }
 
 /// The reply: its head now, its body as it is read.

@@ -8,6 +8,7 @@ mod http;
 mod lines;
 mod sign;
 mod site;
+mod spare;
 #[cfg(test)]
 mod tests;
 mod token;

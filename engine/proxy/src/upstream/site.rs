@@ -1,6 +1,7 @@
 //! Where providers are: names to addresses, briefly remembered, and what a connection to them must be like.
 
 use super::lines::Lines;
+use super::spare::Spare;
 use arc_swap::ArcSwap;
 use http::HeaderValue;
 use pingora::connectors::ConnectorOptions;
@@ -65,10 +66,26 @@ impl<K: Clone + Eq + Hash, V> Shelf<K, V> {
     }
 }
 
+/// An address of a provider, and the free connections to it.
+pub(crate) struct Peer {
+    address: SocketAddr,
+    /// How it is reached.
+    pub http: HttpPeer,
+    /// The free connections of HTTP/1.
+    pub spare: Spare,
+}
+
+impl Peer {
+    /// An address of an endpoint, with no connection yet.
+    pub(crate) fn new(endpoint: &Endpoint, address: SocketAddr) -> Self {
+        Self { address, http: http_peer(endpoint, address), spare: Spare::default() }
+    }
+}
+
 /// A provider's place, resolved.
 pub(crate) struct Site {
     /// One per address, in the resolver's order. Never empty.
-    pub peers: Vec<Arc<HttpPeer>>,
+    pub peers: Vec<Arc<Peer>>,
     /// What to put into `host`.
     pub host: HeaderValue,
     /// The connections to it.
@@ -130,8 +147,15 @@ impl Sites {
             return Err(unreachable(format!("{}: the name has no address", endpoint.host)));
         }
         let host = authority(endpoint);
+        // An address that it had before keeps its connections.
+        let before = self.sites.get(endpoint).filter(|site| Arc::ptr_eq(&site.lines, &lines));
+        let peer = |address| {
+            let mut known = before.iter().flat_map(|site| &site.peers);
+            let known = known.find(|peer| peer.address == address).map(Arc::clone);
+            known.unwrap_or_else(|| Arc::new(Peer::new(endpoint, address)))
+        };
         Ok(Site {
-            peers: found.into_iter().map(|address| Arc::new(peer(endpoint, address))).collect(),
+            peers: found.into_iter().map(peer).collect(),
             host: HeaderValue::try_from(host).map_err(|error| unreachable(error.to_string()))?,
             lines,
             until: Instant::now() + ADDRESS_LIFE,
@@ -148,7 +172,7 @@ fn authority(endpoint: &Endpoint) -> String {
     if endpoint.port == usual { host } else { format!("{host}:{}", endpoint.port) }
 }
 
-fn peer(endpoint: &Endpoint, address: SocketAddr) -> HttpPeer {
+fn http_peer(endpoint: &Endpoint, address: SocketAddr) -> HttpPeer {
     // Without a name the certificate would not be checked; an address is a name, too.
     let mut peer = HttpPeer::new(address, endpoint.tls, endpoint.host.clone());
     peer.options.alpn = match endpoint.http2 {
@@ -216,11 +240,12 @@ mod tests {
         assert!(sites.known(&here, Instant::now() + 2 * ADDRESS_LIFE).is_none(), "nobody saw it age");
         let other = sites.find(&here).await.expect("an address needs no lookup");
         assert!(Arc::ptr_eq(&other.lines, &first.lines), "certificates are read once");
+        assert!(Arc::ptr_eq(&other.peers[0], &first.peers[0]), "its connections stay");
     }
 
     #[test]
     fn a_certificate_is_always_checked_against_a_name() {
-        let peer = peer(&endpoint("10.0.0.1", 443, true), SocketAddr::from(([10, 0, 0, 1], 443)));
+        let peer = http_peer(&endpoint("10.0.0.1", 443, true), SocketAddr::from(([10, 0, 0, 1], 443)));
         assert_eq!(peer.sni, "10.0.0.1");
         assert!(peer.options.verify_cert && peer.options.verify_hostname);
     }
