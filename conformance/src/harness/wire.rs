@@ -68,7 +68,8 @@ impl Reply {
     /// `error.code` of the body, or `code` where the error is all of it; empty if there is none.
     pub fn code(&self) -> String {
         let body = self.json();
-        let code = body.pointer("/error/code").or_else(|| body.get("code"));
+        let places = ["/error/code", "/error/details/error_code", "/code"];
+        let code = places.iter().find_map(|place| body.pointer(place));
         code.and_then(Value::as_str).unwrap_or("").to_owned()
     }
 

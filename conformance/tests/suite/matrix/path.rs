@@ -41,6 +41,10 @@ pub(crate) enum Asks {
     Image,
     /// Words to be spoken.
     Speech,
+    /// Words to order documents by.
+    Rerank,
+    /// How many tokens words are.
+    Count,
 }
 
 /// How the request comes in.
@@ -109,6 +113,16 @@ const PLAIN: Path = Path {
 };
 const STREAM: Path = Path { name: "stream", streams: true, ..PLAIN };
 
+const RERANK: Path =
+    Path { name: "rerank", asks: Asks::Rerank, client: Dialect::Cohere, provider: Dialect::Cohere, ..PLAIN };
+const COUNT: Path = Path {
+    name: "count",
+    asks: Asks::Count,
+    client: Dialect::Anthropic,
+    provider: Dialect::Anthropic,
+    ..PLAIN
+};
+
 /// From a client of AWS's SDK; to a Bedrock; both.
 const FROM_AWS: Path = Path { client: Dialect::Bedrock, ..PLAIN };
 const FROM_AWS_STREAM: Path = Path { client: Dialect::Bedrock, ..STREAM };
@@ -167,6 +181,11 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "speech", asks: Asks::Speech, ..PLAIN },
     Path { name: "speech, fallen back", asks: Asks::Speech, meets: Meets::Fallback, ..PLAIN },
     Path { name: "frame, image", asks: Asks::Image, place: Place::Frame, ..PLAIN },
+    RERANK,
+    Path { name: "rerank, fallen back", meets: Meets::Fallback, ..RERANK },
+    Path { name: "replayed rerank", meets: Meets::Hit, ..RERANK },
+    COUNT,
+    Path { name: "count, retried", meets: Meets::Retry, ..COUNT },
     Path { name: "h2c", comes: Comes::Two, ..PLAIN },
     Path { name: "h2c stream", comes: Comes::Two, ..STREAM },
     Path { name: "h2c replayed stream", comes: Comes::Two, meets: Meets::Hit, ..STREAM },
@@ -246,12 +265,15 @@ impl Path {
             Asks::Moderation => Operation::Moderation,
             Asks::Image => Operation::Image,
             Asks::Speech => Operation::Speech,
+            Asks::Rerank => Operation::Rerank,
+            Asks::Count => Operation::Count,
         }
     }
 
     /// Whether what is answered holds words at all.
     pub(crate) fn is_wordless(self) -> bool {
-        matches!(self.asks, Asks::Embedding | Asks::Moderation | Asks::Speech)
+        use Asks::{Count, Embedding, Moderation, Rerank, Speech};
+        matches!(self.asks, Embedding | Moderation | Speech | Rerank | Count)
     }
 
     /// The HTTP path.
@@ -265,6 +287,8 @@ impl Path {
             Operation::Moderation => "/v1/moderations",
             Operation::Image => "/v1/images/generations",
             Operation::Speech => "/v1/audio/speech",
+            Operation::Rerank => "/v2/rerank",
+            Operation::Count => "/v1/messages/count_tokens",
             _ => "/v1/chat/completions",
         }
     }
@@ -296,7 +320,7 @@ impl Path {
                 let turn = json!({ "role": "user", "content": [{ "text": says }] });
                 return json!({ "messages": [turn] }).to_string().into_bytes();
             }
-            Asks::Chat | Asks::Tool => {
+            Asks::Chat | Asks::Tool | Asks::Count => {
                 json!({ "model": "first", "messages": [{ "role": "user", "content": says }] })
             }
             Asks::Completion => json!({ "model": "first", "prompt": says }),
@@ -304,6 +328,7 @@ impl Path {
             Asks::Embedding | Asks::Moderation => json!({ "model": "first", "input": [says] }),
             Asks::Image => json!({ "model": "first", "prompt": says }),
             Asks::Speech => json!({ "model": "first", "input": says, "voice": "alloy" }),
+            Asks::Rerank => json!({ "model": "first", "query": says, "documents": ["one", "two"] }),
         };
         if self.streams {
             body["stream"] = true.into();
@@ -320,6 +345,8 @@ impl Path {
             }
             Asks::Moderation => entry(json!({ "body": { "results": [{ "flagged": false }] } })),
             Asks::Speech => entry(json!({ "body": "sound", "headers": { "content-type": "audio/mpeg" } })),
+            Asks::Rerank => entry(json!({ "body": { "results": [{ "index": 0, "relevance_score": 0.9 }] } })),
+            Asks::Count => entry(json!({ "body": { "input_tokens": 12 } })),
             _ => entry(json!({ "reply": ANSWER })),
         };
         let fails = || entry(json!({ "status": 500 }));
@@ -361,8 +388,8 @@ impl Path {
         let open = if parts.is_closed { "" } else { "    anonymous: true\n" };
         let tls =
             if self.comes == Comes::Tls { ", tls: { certificate: edge.pem, key: edge.key }" } else { "" };
-        let (dialect, version) =
-            if self.provider == Dialect::Bedrock { ("bedrock", "") } else { ("openai", "/v1") };
+        let dialect = self.provider.name();
+        let version = if self.provider == Dialect::OpenAi { "/v1" } else { "" };
         let responses = if self.asks == Asks::OwnResponse { ", responses: true" } else { "" };
         let http2 = if self.goes == Goes::Two { ", http2: always" } else { "" };
         let above: String = parts.above.iter().map(|stage| format!("      {stage}\n")).collect();

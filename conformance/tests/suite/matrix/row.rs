@@ -432,12 +432,15 @@ impl Row {
         if self.builtin == Some("transform: json") && path.client != path.provider {
             return Some("it sets a field of the client's dialect, which the provider's has no place for");
         }
+        if path.asks == Asks::Count && matches!(self.builtin, Some("guard: budget" | "guard: quota")) {
+            return Some("to count tokens spends none");
+        }
         let replies = matches!(self.proof, Proof::EditsReply(..) | Proof::RefusesReply(_));
         if replies && path.is_wordless() {
             return Some("vectors, judgements and sound have no words");
         }
-        if self.proof == Proof::Answers && matches!(path.asks, Asks::Image | Asks::Speech) {
-            return Some("images and sound are made anew, and it says that it steps aside");
+        if self.proof == Proof::Answers && matches!(path.asks, Asks::Image | Asks::Speech | Asks::Count) {
+            return Some("images, sound and counts are made anew, and it says that it steps aside");
         }
         if replies && path.asks == Asks::Tool && self.reads == Reads::Words {
             return Some("it reads the reply's words, and says so");
