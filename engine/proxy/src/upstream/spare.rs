@@ -3,13 +3,17 @@
 //! The last one that came back is taken first: it is the least likely to have been closed by the other side, and those that a
 //! lull leaves over age and go. Pingora's pool watches each free connection by a task of its own; here one task sweeps them
 //! now and then, and whoever takes one asks whether it still lives, which costs no system call.
+//!
+//! Each thread has a shelf of its own and looks at the others' only where that is empty. Nobody but the sweep waits for a shelf:
+//! one that somebody else is at is passed by.
 
 use super::site::Peer;
 use crate::patience::Patience;
 use pingora::protocols::Stream;
 use std::collections::VecDeque;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, TryLockError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::io::{AsyncRead, ReadBuf};
@@ -17,20 +21,20 @@ use tokio::time::{Instant, sleep};
 
 /// How long a connection is kept free. Below what servers usually keep, so that theirs seldom close first.
 pub(crate) const IDLE: Duration = Duration::from_secs(50);
-/// How many are kept for an address.
+/// How many shelves there are for an address.
+const SHELVES: usize = 8;
+/// How many connections a shelf holds.
 const MOST: usize = 1024;
 /// How often those that aged or were closed are looked for.
 const SWEEP: Duration = Duration::from_secs(5);
 
-/// What is free, the longest free first. The lock is held for a push or a pop, and by the sweep.
+/// What is free.
 #[derive(Default)]
-pub(crate) struct Spare(Mutex<Free>);
-
-#[derive(Default)]
-struct Free {
-    lines: VecDeque<Line>,
+pub(crate) struct Spare {
+    /// Each with the longest free first.
+    shelves: [Mutex<VecDeque<Line>>; SHELVES],
     /// Whether a task sweeps them.
-    is_swept: bool,
+    is_swept: AtomicBool,
 }
 
 struct Line {
@@ -40,16 +44,11 @@ struct Line {
 }
 
 impl Spare {
-    fn free(&self) -> MutexGuard<'_, Free> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// A connection that is still open, if there is one.
     pub(crate) fn take(&self) -> Option<(Stream, Patience)> {
         loop {
-            // Apart, so that the lock is free while the connection is looked at or closed.
-            let taken = self.free().lines.pop_back();
-            let mut line = taken?;
+            // The shelf is free again while the connection is looked at or closed.
+            let mut line = self.at_a_shelf(VecDeque::pop_back)?;
             if is_quiet(&mut line.stream) {
                 return Some((line.stream, line.patience));
             }
@@ -62,33 +61,66 @@ impl Spare {
         if !is_quiet(&mut stream) {
             return;
         }
-        let line = Line { stream, patience, since: Instant::now() };
-        let mut free = self.free();
-        let too_many = if free.lines.len() < MOST { None } else { free.lines.pop_front() };
-        free.lines.push_back(line);
-        let is_swept = std::mem::replace(&mut free.is_swept, true);
-        drop(free);
+        let mut line = Some(Line { stream, patience, since: Instant::now() });
+        let too_many = self.at_a_shelf(|lines| {
+            let first = if lines.len() < MOST { None } else { lines.pop_front() };
+            lines.extend(line.take());
+            Some(first)
+        });
         drop(too_many);
-        if !is_swept {
+        if !self.is_swept.swap(true, Ordering::SeqCst) {
             tokio::spawn(sweep(Arc::downgrade(peer)));
         }
     }
 
-    /// Drops what aged or was closed; whether any are left, else nobody sweeps any more.
-    fn sweep(&self) -> bool {
-        let mut free = self.free();
-        free.lines.retain_mut(|line| line.since.elapsed() < IDLE && is_quiet(&mut line.stream));
-        free.is_swept = !free.lines.is_empty();
-        free.is_swept
+    /// Does something at the first shelf at which nobody is and where it comes to anything, this thread's own before others.
+    fn at_a_shelf<T>(&self, mut act: impl FnMut(&mut VecDeque<Line>) -> Option<T>) -> Option<T> {
+        let shelves = self.shelves.iter().cycle().skip(own_shelf()).take(SHELVES);
+        for shelf in shelves {
+            let mut lines = match shelf.try_lock() {
+                Ok(lines) => lines,
+                Err(TryLockError::Poisoned(lines)) => lines.into_inner(),
+                Err(TryLockError::WouldBlock) => continue,
+            };
+            if let done @ Some(_) = act(&mut lines) {
+                return done;
+            }
+        }
+        None
+    }
+
+    /// Drops what aged or was closed; how many are left.
+    fn sweep(&self) -> usize {
+        let sweep = |shelf: &Mutex<VecDeque<Line>>| {
+            let mut lines = shelf.lock().unwrap_or_else(PoisonError::into_inner);
+            lines.retain_mut(|line| line.since.elapsed() < IDLE && is_quiet(&mut line.stream));
+            lines.len()
+        };
+        self.shelves.iter().map(sweep).sum()
     }
 }
 
+/// Which shelf is this thread's.
+fn own_shelf() -> usize {
+    static THREADS: AtomicUsize = AtomicUsize::new(0);
+    thread_local! {
+        static OWN: usize = THREADS.fetch_add(1, Ordering::Relaxed) % SHELVES;
+    }
+    OWN.with(|own| *own)
+}
+
+/// Sweeps until none is left.
 async fn sweep(peer: Weak<Peer>) {
     loop {
         sleep(SWEEP).await;
-        match peer.upgrade() {
-            Some(peer) if peer.spare.sweep() => {}
-            _ => return,
+        let Some(peer) = peer.upgrade() else { return };
+        if peer.spare.sweep() > 0 {
+            continue;
+        }
+        peer.spare.is_swept.store(false, Ordering::SeqCst);
+        // One may have come back in between, and found that somebody sweeps.
+        if peer.spare.sweep() == 0 || peer.spare.is_swept.swap(true, Ordering::SeqCst) {
+            return;
         }
     }
 }
@@ -175,14 +207,31 @@ mod tests {
         let mut young = kept(&peer);
         sleep(IDLE / 2 + SWEEP).await;
         assert_eq!(old.read(&mut [0]).await.expect("an end"), 0, "it aged");
-        assert!(peer.spare.free().is_swept);
+        assert!(peer.spare.is_swept.load(Ordering::SeqCst));
         sleep(IDLE).await;
         assert_eq!(young.read(&mut [0]).await.expect("an end"), 0, "it aged");
-        assert!(!peer.spare.free().is_swept);
+        assert!(!peer.spare.is_swept.load(Ordering::SeqCst));
         let mut next = kept(&peer);
         advance(IDLE).await;
         sleep(SWEEP).await;
         assert_eq!(next.read(&mut [0]).await.expect("an end"), 0, "another sweeps");
+    }
+
+    #[tokio::test]
+    async fn what_another_thread_left_is_found_unless_somebody_is_at_it() {
+        let peer = peer();
+        let (line, _other) = duplex(64);
+        let there = Arc::clone(&peer);
+        let runtime = tokio::runtime::Handle::current();
+        let left = std::thread::spawn(move || {
+            let _inside = runtime.enter();
+            there.spare.keep(Box::new(line), Patience::default(), &there);
+        });
+        left.join().expect("it is kept");
+        let at_all: Vec<_> = peer.spare.shelves.iter().map(|shelf| shelf.lock()).collect();
+        assert!(peer.spare.take().is_none(), "nobody waits for a shelf");
+        drop(at_all);
+        assert!(peer.spare.take().is_some());
     }
 
     #[tokio::test]
@@ -191,6 +240,6 @@ mod tests {
         let mut first = kept(&peer);
         let others: Vec<_> = (0..MOST).map(|_| kept(&peer)).collect();
         assert_eq!(first.read(&mut [0]).await.expect("an end"), 0, "the longest free makes room");
-        assert_eq!(peer.spare.free().lines.len(), others.len());
+        assert_eq!(peer.spare.sweep(), others.len());
     }
 }
