@@ -74,10 +74,11 @@ eval: setup ## the tables of eval/README.md: what guards find and miss on labell
 	python3 eval/prepare.py
 	$(CARGO) run --release --locked --quiet --bin weir-eval
 
-eval-train: setup ## trains the heads of guard: injection
+eval-train: setup ## trains the heads of guard: injection and guard: content
 	python3 eval/prepare.py
 	$(CARGO) build --release --locked --quiet --bin weir-eval
 	$(WEIR_CACHE)/eval/tools/bin/python eval/train/injection.py $(WEIR_CACHE)/eval target/release/weir-eval
+	$(WEIR_CACHE)/eval/tools/bin/python eval/train/content.py $(WEIR_CACHE)/eval target/release/weir-eval
 
 reference: setup ## writes the generated pages below schemas/
 	$(CARGO) run --locked --quiet --bin weir -- schema write schemas

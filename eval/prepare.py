@@ -3,7 +3,7 @@
 
     python3 eval/prepare.py
 
-Wheels are fetched from PyPI by pip, checked against their sha256, and unpacked into <cache>/eval/code; the tools that read
+Wheels are fetched from PyPI by pip, checked against their sha256, and unpacked into <cache>/eval/code or texts; the tools that read
 them come into an environment of their own. A run that finds everything in place touches no network. Exit: 0 done, 1 could not.
 """
 
@@ -25,16 +25,18 @@ import setup  # noqa: E402  (what fetches the models)
 
 def main() -> None:
     folder = setup.cache_folder() / "eval"
-    (folder / "code").mkdir(parents=True, exist_ok=True)
+    for part in ("code", "texts"):
+        (folder / part).mkdir(parents=True, exist_ok=True)
     lock = tomllib.loads((HERE / "data.lock").read_text())
     for package, pin in lock.items():
-        unpack(folder / "code" / package, package, pin)
+        unpack(folder / pin.get("folder", "code") / package, package, pin)
     made = folder / "made"
-    sources = ["data.lock", "train/gather.py", "train/own.yaml", "data/injection.yaml", "peer/pii.py", "data/pii.yaml"]
+    sources = ["data.lock", "train/gather.py", "train/own.yaml", "data/injection.yaml", "train/gather_content.py", "train/content.yaml", "data/content.yaml", "peer/pii.py", "data/pii.yaml"]
     wanted = stamp([HERE / source for source in sources])
     if not made.exists() or made.read_text() != wanted:
         python = environment(folder / "tools", HERE / "requirements.txt")
         subprocess.run([python, HERE / "train" / "gather.py", folder], check=True)
+        subprocess.run([python, HERE / "train" / "gather_content.py", folder], check=True)
         peer = environment(folder / "peer", HERE / "peer" / "requirements.txt")
         subprocess.run([peer, HERE / "peer" / "pii.py", folder], check=True)
         made.write_text(wanted)

@@ -23,6 +23,45 @@ const MODELS: [&str; 3] = [
     "{ guard: injection, with: { then: observe } }",
 ];
 
+/// Guards that are told one by one: by which name, and whether they ask models.
+const ALONE: [(&str, &str, bool); 5] = [
+    (
+        "content, words alone",
+        "{ guard: content, with: { model: none, then: observe, on: [request] } }",
+        false,
+    ),
+    ("content", "{ guard: content, with: { then: observe, on: [request] } }", true),
+    (
+        "topics, 20 examples",
+        "{ guard: topics, with: { then: observe, deny: { law: [EXAMPLES], medicine: [EXAMPLES] } } }",
+        true,
+    ),
+    (
+        "code, in fences and without",
+        "{ guard: code, with: { unfenced: true, then: observe, on: [request] } }",
+        false,
+    ),
+    (
+        "words, a list of 100,000",
+        "{ guard: words, with: { words: [LIST], then: observe, on: [request] } }",
+        false,
+    ),
+];
+
+/// The stage with what its examples and lists stand for.
+fn filled(stage: &str) -> String {
+    let quoted = |count: usize, each: &dyn Fn(usize) -> String| {
+        (0..count).map(|n| format!("\"{}\"", each(n))).collect::<Vec<_>>().join(", ")
+    };
+    let example = |n: usize| format!("What must I know about the {n}th matter of this kind?");
+    let entry = |n: usize| format!("company{n:05} holding");
+    match (stage.contains("[EXAMPLES]"), stage.contains("[LIST]")) {
+        (true, _) => stage.replace("EXAMPLES", &quoted(10, &example)),
+        (_, true) => stage.replace("LIST", &quoted(100_000, &entry)),
+        _ => stage.to_owned(),
+    }
+}
+
 /// A text of about 1 KB of prose that no other round has.
 fn prose(round: usize) -> String {
     let sentence = |n: usize| {
@@ -77,6 +116,13 @@ pub(crate) fn tables(room: &Room) -> Outcome<Vec<Table>> {
         let with = median(room, &stages, if models { 20_000 } else { 10_000 })?;
         let added = with.saturating_sub(bare);
         rows.push(Row::told(what, format!("{added:.1?}, wanted at most {wanted}")));
+    }
+    for (round, (what, stage, models)) in ALONE.iter().enumerate() {
+        if *models && room.models.is_none() {
+            continue;
+        }
+        let with = median(room, &[&filled(stage)], 30_000 + 1_000 * round)?;
+        rows.push(Row::told(*what, format!("{:.1?}", with.saturating_sub(bare))));
     }
     Ok(vec![Table::new("Time that guards add to 1 KB", ABOUT, rows)])
 }

@@ -13,6 +13,7 @@ mod added;
 mod cache;
 mod chance;
 mod code;
+mod content;
 mod features;
 mod gateway;
 mod injection;
@@ -38,6 +39,7 @@ struct Suite {
 const SUITES: &[Suite] = &[
     Suite { name: "secrets", models: false, run: secrets::tables },
     Suite { name: "injection", models: false, run: injection::tables },
+    Suite { name: "content", models: false, run: content::tables },
     Suite { name: "pii", models: true, run: pii::found },
     Suite { name: "restore", models: false, run: pii::restored },
     Suite { name: "cache", models: true, run: cache::tables },

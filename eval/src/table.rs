@@ -47,6 +47,8 @@ pub(crate) enum Shown {
     Share,
     /// A number with two decimals.
     Number,
+    /// A number with three decimals.
+    Ratio,
 }
 
 impl Shown {
@@ -55,6 +57,7 @@ impl Shown {
         match self {
             Shown::Share => format!("{:.1} %", value * 100.0),
             Shown::Number => format!("{value:.2}"),
+            Shown::Ratio => format!("{value:.3}"),
         }
     }
 }

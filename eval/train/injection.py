@@ -44,7 +44,7 @@ def main() -> None:
 
 def features(texts: Path, program: str) -> list[tuple]:
     """(text's number, its words' numbers, its embedding) of each part, as the guard reads it; what was read before is kept."""
-    kept = texts.with_name("features.pickle")
+    kept = texts.with_name(f"{texts.stem}-features.pickle")
     known = pickle.loads(kept.read_bytes()) if kept.exists() else {}
     lines = [json.loads(row) for row in open(texts)]
     new = [line for line in lines if (line["text"], line["given"]) not in known]

@@ -62,6 +62,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Guard, "words", guard::words, "guard/words.rs"),
     builtin!(Guard, "unicode", guard::unicode, "guard/unicode.rs"),
     builtin!(Guard, "injection", guard::injection, "guard/injection.rs"),
+    builtin!(Guard, "content", guard::content, "guard/content.rs"),
     builtin!(Guard, "code", guard::code, "guard/code/mod.rs"),
     builtin!(Guard, "topics", guard::topics, "guard/topics.rs"),
     builtin!(Guard, "grounding", guard::grounding, "guard/grounding/mod.rs"),

@@ -272,6 +272,8 @@ rows! {
     no_way_round_webhooks_that_edit_replies = "webhook that edits replies",
     no_way_round_topics_on_requests = "topics on requests",
     no_way_round_topics_on_replies = "topics on replies",
+    no_way_round_content_on_requests = "content on requests",
+    no_way_round_content_on_replies = "content on replies",
     no_way_round_size_of_requests = "size of requests",
     no_way_round_size_of_replies = "size of replies",
     no_way_round_language_of_requests = "language of requests",

@@ -248,6 +248,19 @@ pub(crate) const ROWS: &[Row] = &[
         ..ROW
     },
     Row {
+        name: "content on requests",
+        builtin: Some("guard: content"),
+        stage: "- guard: content\n        with: { model: none, thresholds: { hate: 0 }, on: [request], roles: [] }",
+        proof: Proof::RefusesRequest("content-denied"),
+        ..ROW
+    },
+    Row {
+        name: "content on replies",
+        stage: "- guard: content\n        with: { model: none, thresholds: { hate: 0 }, on: [reply], roles: [] }",
+        proof: Proof::RefusesReply("forbidden-word"),
+        ..ROW
+    },
+    Row {
         name: "size of requests",
         builtin: Some("guard: size"),
         stage: "- guard: size\n        with: { text: 20 B }",

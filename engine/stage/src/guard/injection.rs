@@ -12,7 +12,7 @@
 //! ```
 
 pub(crate) mod grams;
-mod head;
+pub(crate) mod head;
 mod leak;
 pub(crate) mod pieces;
 mod stream;

@@ -32,14 +32,20 @@ impl Meant {
     }
 }
 
+/// Scores by what they are of; of guards that have one alone it is called [`SCORE`].
+pub(crate) type Scores = Vec<(&'static str, f32)>;
+
+/// The name of a guard's only score.
+pub(crate) const SCORE: &str = "score";
+
 /// What texts are judged by.
 pub(crate) trait Kinds: Send + Sync + 'static {
     /// The pieces of a text; `given`: it is what replies are judged against.
     fn cut(&self, text: &str, given: bool) -> Vec<String>;
 
-    /// What is wrong with one text, by its pieces: each find in words that stand behind `the request`. Returns the score that the
+    /// What is wrong with one text, by its pieces: each find in words that stand behind `the request`. Returns the scores that the
     /// trace tells, the higher the worse.
-    fn judge(&self, context: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> f32;
+    fn judge(&self, context: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> Scores;
 
     /// Whether replies are judged only when they are whole.
     fn judges_whole(&self) -> bool {
@@ -128,7 +134,17 @@ async fn meant(embedder: Option<&Arc<Embedder>>, texts: Vec<String>) -> Result<V
 #[derive(Default)]
 struct Seen {
     findings: Findings<String>,
-    score: Option<f32>,
+    /// The worst of each.
+    scores: Scores,
+}
+
+impl Seen {
+    fn score(&mut self, name: &'static str, score: f32) {
+        match self.scores.iter_mut().find(|(known, _)| *known == name) {
+            Some((_, worst)) => *worst = worst.max(score),
+            None => self.scores.push((name, score)),
+        }
+    }
 }
 
 impl<K: Kinds> Meaning<K> {
@@ -192,17 +208,25 @@ impl<K: Kinds> Meaning<K> {
                     break;
                 }
             }
-            let score = self.kinds.judge(context, &text, &mut |what| seen.findings.add(what, place));
-            seen.score = Some(seen.score.map_or(score, |known| known.max(score)));
+            let scores = self.kinds.judge(context, &text, &mut |what| seen.findings.add(what, place));
+            scores.into_iter().for_each(|(name, score)| seen.score(name, score));
         }
         Ok(())
     }
 
     /// Tells the trace, and whether it is refused.
     fn verdict(&self, seen: &Seen, reply: bool, notes: &mut Notes) -> Option<Box<Denial>> {
-        if let Some(score) = seen.score {
-            let score = f64::from((score * 1000.0).round() / 1000.0);
-            notes.fact(if reply { "reply_score" } else { "score" }, (score * 1000.0).round() / 1000.0);
+        let rounded = |score: f32| (f64::from(score) * 1000.0).round() / 1000.0;
+        match seen.scores.as_slice() {
+            [] => {}
+            [(SCORE, score)] => {
+                notes.fact(if reply { "reply_score" } else { SCORE }, rounded(*score));
+            }
+            all => {
+                let scores = all.iter().map(|(name, score)| ((*name).to_owned(), rounded(*score).into()));
+                let scores: serde_json::Map<String, serde_json::Value> = scores.collect();
+                notes.fact(if reply { "reply_scores" } else { "scores" }, scores);
+            }
         }
         seen.findings.first()?;
         seen.findings.tell(String::clone, reply, notes);

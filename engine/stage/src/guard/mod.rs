@@ -6,6 +6,7 @@ pub(crate) mod bedrock_guardrail;
 pub(crate) mod budget;
 pub(crate) mod code;
 pub(crate) mod concurrency;
+pub(crate) mod content;
 pub(crate) mod grounding;
 pub(crate) mod injection;
 mod json_schema;

@@ -13,7 +13,7 @@
 //! ```
 
 use super::action::{Judged, Role, Side};
-use super::meaning::{Kinds, Meaning, Meant, embedder, passages};
+use super::meaning::{Kinds, Meaning, Meant, SCORE, Scores, embedder, passages};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -178,7 +178,7 @@ impl Kinds for Topics {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a score has three digits")]
-    fn judge(&self, _: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> f32 {
+    fn judge(&self, _: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> Scores {
         let (mut worst, mut best) = (0.0_f64, f64::MIN);
         for piece in text {
             let allowed = nearest(&self.allow, piece).map(|(near, _)| near);
@@ -192,7 +192,7 @@ impl Kinds for Topics {
         if !self.allow.is_empty() && !text.is_empty() && best < self.threshold {
             found("is about no topic that is allowed".to_owned());
         }
-        worst as f32
+        vec![(SCORE, worst as f32)]
     }
 }
 

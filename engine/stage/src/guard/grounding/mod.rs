@@ -13,7 +13,7 @@
 mod claim;
 
 use super::action::{Judged, Role, Side};
-use super::meaning::{Kinds, Meaning, Meant, embedder, passages};
+use super::meaning::{Kinds, Meaning, Meant, SCORE, Scores, embedder, passages};
 use claim::{Claim, sentences};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -118,9 +118,9 @@ impl Kinds for Support {
     }
 
     #[expect(clippy::cast_possible_truncation, reason = "a score has three digits")]
-    fn judge(&self, context: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> f32 {
+    fn judge(&self, context: &[Meant], text: &[Meant], found: &mut dyn FnMut(String)) -> Scores {
         if context.is_empty() {
-            return 0.0;
+            return Vec::new();
         }
         let passages: Vec<Claim> = context.iter().map(|passage| Claim::of(&passage.text)).collect();
         let all = Claim::all(&passages);
@@ -140,7 +140,7 @@ impl Kinds for Support {
                 found(format!("says what nothing given supports ({support:.2})"));
             }
         }
-        worst as f32
+        vec![(SCORE, worst as f32)]
     }
 }
 

@@ -16,10 +16,10 @@ static HEADS: LazyLock<Option<[Head; 2]>> = LazyLock::new(|| read(FILE));
 const HIDDEN: f32 = 1.5;
 
 /// The length of the embeddings that the network was trained on.
-pub(super) const EMBEDDING: usize = 384;
+pub(crate) const EMBEDDING: usize = 384;
 
 /// One head.
-pub(super) struct Head {
+pub(crate) struct Head {
     /// The linear part: its bias, what a step of its weights is, the weights.
     bias: f32,
     step: f32,
@@ -39,7 +39,7 @@ impl Head {
     }
 
     /// What the words say.
-    pub(super) fn words(&self, grams: &[u32]) -> f32 {
+    pub(crate) fn words(&self, grams: &[u32]) -> f32 {
         let weight = |gram: &u32| self.words.get(*gram as usize).copied().map_or(0.0, f32::from);
         let sum: f32 = grams.iter().map(weight).sum();
         #[expect(clippy::cast_precision_loss, reason = "a piece has a few thousand grams at most")]
@@ -48,7 +48,7 @@ impl Head {
     }
 
     /// How likely it is an attack, from 0 to 1, by the words and, if it was asked, by the model; of what was `hidden` more likely.
-    pub(super) fn score(&self, words: f32, embedding: Option<&[f32]>, hidden: bool) -> f32 {
+    pub(crate) fn score(&self, words: f32, embedding: Option<&[f32]>, hidden: bool) -> f32 {
         let sum = match embedding {
             Some(embedding) => {
                 let [a, b, c] = self.with;
@@ -72,11 +72,15 @@ impl Head {
     }
 }
 
-/// Reads the file: `WEIRINJ1`, then for each head the linear part (bias, step, weights in 8 bits), the number of hidden units,
-/// each unit (weights, bias, what it counts for), the last bias, and the five numbers of the sum; little-endian, in 32 bits.
 fn read(file: &[u8]) -> Option<[Head; 2]> {
-    let mut rest = file.strip_prefix(b"WEIRINJ1")?;
-    let heads = [head(&mut rest)?, head(&mut rest)?];
+    read_heads(file, b"WEIRINJ1", 2)?.try_into().ok()
+}
+
+/// Reads a file of so many heads: its mark, then for each head the linear part (bias, step, weights in 8 bits), the number of hidden
+/// units, each unit (weights, bias, what it counts for), the last bias, and the five numbers of the sum; little-endian, in 32 bits.
+pub(crate) fn read_heads(file: &[u8], mark: &[u8; 8], count: usize) -> Option<Vec<Head>> {
+    let mut rest = file.strip_prefix(mark)?;
+    let heads = (0..count).map(|_| head(&mut rest)).collect::<Option<Vec<Head>>>()?;
     rest.is_empty().then_some(heads)
 }
 

@@ -147,6 +147,12 @@ kinds! {
     Imsi = "imsi", "IMSI";
     /// Numbers of SIM cards, after their name.
     Iccid = "iccid", "ICCID";
+    /// Hardware addresses of network devices (MAC, IEEE 802).
+    Mac = "mac", "MAC";
+    /// Addresses of cryptocurrencies: Bitcoin, Litecoin, Dogecoin, Tron, Ethereum.
+    Crypto = "crypto", "CRYPTO";
+    /// Dates of birth: dates behind a word that says so.
+    BirthDate = "birth-date", "BIRTH_DATE";
     /// Names of persons (by the model).
     Person = "person", "PERSON";
     /// Cities, states and other places (by the model).

@@ -3,13 +3,16 @@
 //! The walk stops only at the few bytes that a find must hold (a digit, `@`, `:`, `=`), and each rule looks around that place
 //! no further than its longest form. Keys with known beginnings have a search of their own.
 
+mod birth;
 mod card;
 mod email;
 mod ip;
+mod mac;
 mod national;
 mod number;
 mod phone;
 mod stated;
+mod wallet;
 
 use super::find::{Find, What};
 use super::kind::{Kind, Kinds};
@@ -40,14 +43,14 @@ impl Rules {
     pub(crate) fn new(kinds: Kinds, regions: Vec<Region>, custom: Vec<Regex>) -> Self {
         let national = Kind::NATIONAL.iter().any(|kind| kinds.has(*kind));
         let stated = kinds.any(stated::is_stated);
-        let digits = national
-            || stated
-            || [Kind::Phone, Kind::Card, Kind::Iban, Kind::Ip].iter().any(|k| kinds.has(*k));
+        let by_digit =
+            [Kind::Phone, Kind::Card, Kind::Iban, Kind::Ip, Kind::Mac, Kind::Crypto, Kind::BirthDate];
+        let digits = national || stated || by_digit.iter().any(|kind| kinds.has(*kind));
         let mut stops = [false; 256];
         for byte in 0..=255u8 {
             let stop = match byte {
                 b'@' => kinds.has(Kind::Email),
-                b':' => kinds.has(Kind::Ip) || kinds.has(Kind::Key),
+                b':' => kinds.has(Kind::Ip) || kinds.has(Kind::Key) || kinds.has(Kind::Mac),
                 b'=' => kinds.has(Kind::Key),
                 byte => digits && byte.is_ascii_digit(),
             };
@@ -103,6 +106,13 @@ impl Rules {
         {
             finds.push(Find::new(Kind::Key, found.start, found.end, 0.7));
         }
+        if self.kinds.has(Kind::Mac)
+            && byte(bytes, stop) == b':'
+            && let Some(found) = mac::around(bytes, stop)
+        {
+            finds.push(Find::new(Kind::Mac, found.start, found.end, 0.9));
+            return found.end;
+        }
         if self.kinds.has(Kind::Ip)
             && byte(bytes, stop) == b':'
             && let Some(found) = ip::v6(bytes, stop)
@@ -116,6 +126,22 @@ impl Rules {
     /// All rules about numbers, for the word around a digit.
     fn digit(&self, bytes: &[u8], stop: usize, finds: &mut Vec<Find>) -> usize {
         let word = word(bytes, stop);
+        if self.kinds.has(Kind::Mac)
+            && let Some(found) = mac::around(bytes, stop)
+        {
+            finds.push(Find::new(Kind::Mac, found.start, found.end, 0.9));
+            return found.end;
+        }
+        if self.kinds.has(Kind::Crypto) && wallet::address(bytes, &word) {
+            finds.push(Find::new(Kind::Crypto, word.start, word.end, 1.0));
+            return word.end;
+        }
+        if self.kinds.has(Kind::BirthDate)
+            && let Some(found) = birth::date(bytes, word.start)
+        {
+            finds.push(Find::new(Kind::BirthDate, found.start, found.end, 0.9));
+            return found.end.max(word.end);
+        }
         if self.kinds.has(Kind::Ip)
             && let Some(found) = ip::v4(bytes, word.start)
         {

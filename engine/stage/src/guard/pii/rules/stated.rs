@@ -158,12 +158,12 @@ pub(super) fn scan(bytes: &[u8], start: usize, kinds: Kinds, finds: &mut Vec<Fin
 }
 
 /// What stands shortly before a place, in small letters.
-fn said(bytes: &[u8], start: usize) -> Vec<u8> {
+pub(super) fn said(bytes: &[u8], start: usize) -> Vec<u8> {
     bytes.get(start.saturating_sub(LONGEST_SPACED)..start).unwrap_or_default().to_ascii_lowercase()
 }
 
 /// Whether a word stands there, and not inside another: `sin` does not in `business`.
-fn says(before: &[u8], word: &str) -> bool {
+pub(super) fn says(before: &[u8], word: &str) -> bool {
     let at = |place: usize| before.get(place).copied().unwrap_or(b' ');
     let ends = |place: usize| word.len() > 4 || !at(place + word.len()).is_ascii_alphabetic();
     let begins = |place: usize| place.checked_sub(1).is_none_or(|left| !at(left).is_ascii_alphabetic());
@@ -435,6 +435,7 @@ mod tests {
 
     #[test]
     fn each_is_found_where_it_is_stated_and_right() {
+        let mut seen = Vec::new();
         for (kind, text, id) in [
             (Kind::UsItin, "ITIN 912-70-1234", "912-70-1234"),
             (Kind::UsRouting, "routing number 021000021", "021000021"),
@@ -466,10 +467,26 @@ mod tests {
             (Kind::BankAccount, "account number 12345678", "12345678"),
             (Kind::Vin, "VIN 1HGCM82633A004352", "1HGCM82633A004352"),
             (Kind::Imei, "IMEI 490154203237518", "490154203237518"),
+            (Kind::UsEin, "EIN 12-3456789", "12-3456789"),
+            (Kind::UkUtr, "UTR 1123456789", "1123456789"),
+            (Kind::AuMedicare, "Medicare 2950 50124 1", "2950 50124 1"),
+            (Kind::DkCpr, "CPR 010180-1234", "010180-1234"),
+            (Kind::NoFnr, "fnr 010180 10018", "010180 10018"),
+            (Kind::RoCnp, "CNP 1800101400016", "1800101400016"),
+            (Kind::KrRrn, "RRN 800101-1234560", "800101-1234560"),
+            (Kind::MxCurp, "HEGG560427MVZRRL04", "HEGG560427MVZRRL04"),
+            (Kind::IlId, "teudat zehut 123456782", "123456782"),
+            (Kind::HealthId, "health insurance A123456789", "A123456789"),
+            (Kind::Imsi, "IMSI 310150123456789", "310150123456789"),
+            (Kind::Iccid, "ICCID 8914800000123456789", "8914800000123456789"),
         ] {
+            seen.push(kind);
             let all = found(text);
             assert!(all.contains(&(kind, id)), "{text}: {all:?}");
         }
+        let missing: Vec<Kind> =
+            TABLE.iter().map(|one| one.kind).filter(|kind| !seen.contains(kind)).collect();
+        assert!(missing.is_empty(), "without an example: {missing:?}");
         for text in [
             "ITIN 912-69-1234",
             "routing number 021000022",

@@ -352,6 +352,75 @@ fn finds_national_ids_by_their_check_digits() {
 }
 
 #[test]
+fn finds_hardware_addresses() {
+    check(
+        &[Kind::Mac, Kind::Ip],
+        &[
+            "MAC ⟦00:1A:2B:3C:4D:5E⟧.",
+            "mac:⟦00:1A:2B:3C:4D:5E⟧",
+            "(⟦00-1a-2b-3c-4d-5e⟧)",
+            "⟦aa:bb:cc:dd:ee:f0⟧, please",
+            "on ⟦001a.2b3c.4d5e⟧",
+            "⟦2001:db8::1⟧ and ⟦de:ad:be:ef:00:01⟧",
+            "00:00:00:00:00:00 and ff:ff:ff:ff:ff:ff",
+            "00:1A:2B:3C:4D and 00:1A:2B:3C:4D:5E:6F",
+            "00:1A-2B:3C-4D:5E",
+            "12:30:45, 10-11-2024, 1.2.3",
+            "x00:1A:2B:3C:4D:5E",
+        ],
+    );
+}
+
+#[test]
+fn finds_addresses_of_cryptocurrencies_by_their_checksums() {
+    check(
+        &[Kind::Crypto],
+        &[
+            "pay ⟦112D2adLM3UKy4Z4giRbReR6gjWuvHUqB⟧ now",
+            "⟦31h38a54tFMrR8kzBnP2241MFD2EUHtGha⟧.",
+            "⟦LKDyUEtTR1HXamkiEphisSiBJu6o3ZPE34⟧",
+            "⟦D597kHXGdkwkryF9oGhz9Bp1ypTpD1u99Z⟧",
+            "⟦T9yED5xMV5ARV98BexN97aLZ1UUq7eKSxm⟧",
+            "bitcoin:⟦bc1qqqqsyqcyq5rqwzqfpg9scrgwpugpzysn4v0345⟧?amount=1",
+            "⟦ltc1qqqqsyqcyq5rqwzqfpg9scrgwpugpzysn3s44dy⟧",
+            "⟦BC1QQQQSYQCYQ5RQWZQFPG9SCRGWPUGPZYSN4V0345⟧",
+            "⟦0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAed⟧",
+            "112D2adLM3UKy4Z4giRbReR6gjWuvHUqC",
+            "bc1qqqqsyqcyq5rqwzqfpg9scrgwpugpzysn4v0346",
+            "0x0000000000000000000000000000000000000000",
+            "0x5aAeb6053F3E94C9b9A09f33669435E7Ef1BeAe",
+            "d41d8cd98f00b204e9800998ecf8427e",
+        ],
+    );
+}
+
+#[test]
+fn finds_dates_of_birth_behind_words_that_say_so() {
+    check(
+        &[Kind::BirthDate],
+        &[
+            "born on ⟦1985-03-12⟧ in Leeds",
+            "DOB: ⟦3/12/85⟧.",
+            "date of birth ⟦12.03.1985⟧",
+            "She was born ⟦March 12, 1985⟧, he was not",
+            "birthday: ⟦12th of March 1985⟧",
+            "geboren am ⟦12. März 1985⟧ in Köln",
+            "Geburtsdatum: ⟦12.3.1985⟧",
+            "née le ⟦1 février 1990⟧",
+            "fecha de nacimiento: ⟦12 de marzo de 1985⟧",
+            "data di nascita ⟦12 marzo 1985⟧",
+            "data de nascimento: ⟦12/03/1985⟧",
+            "geboortedatum ⟦12-03-1985⟧",
+            "出生日期：⟦1985年3月12日⟧",
+            "the meeting is on 12.03.2025",
+            "born to run 100 miles",
+            "version 1.2.2024 was born",
+            "date of birth: 45.13.1985",
+        ],
+    );
+}
+
+#[test]
 fn one_walk_finds_all_kinds_and_the_best_of_those_that_overlap() {
     let all: Vec<Kind> = Kind::ALL.to_vec();
     let text = "Bob <bob@example.com>, +49 30 901820, 4111 1111 1111 1111, DE89370400440532013000, \
