@@ -56,7 +56,7 @@ policies: ## the cases of the policy library and of the examples, by the binary 
 figures: ## what guards find and miss, on the data of this repository: the quick part of `make eval`
 	$(CARGO) run --locked --quiet --bin weir-eval -- --quick
 
-clients: ## the official SDKs against the quickstart, and against providers of other dialects
+clients: ## the official SDKs and frameworks against the quickstart, and against providers of other dialects
 	conformance/clients/run.sh
 
 fuzz: setup ## each fuzz target for a minute

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs the official SDKs (OpenAI, Anthropic and Google for Python and Node; AWS, Cohere and Mistral for Python) against `weir serve`: with
-# the quickstart, and through all scenarios of scenarios.py before providers of other dialects: conformance/clients/run.sh [python|node]
+# the quickstart, and through all scenarios of scenarios.py before providers of other dialects; then frameworks over them, before the
+# same providers: conformance/clients/run.sh [python|node|frameworks]
 #
 # SDKs are fetched once, by pip and npm, by version and hash, into the cache. WEIR names another binary than the one built here.
 set -euo pipefail
@@ -43,6 +44,12 @@ prepare_python() {
   fetch "$cache/python" "$version $(cat "$here/requirements.txt")" pip_into "$cache/python" "$here/requirements.txt"
 }
 
+prepare_frameworks() {
+  local version
+  version=$(python3 -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  fetch "$cache/frameworks" "$version $(cat "$here/frameworks/requirements.txt")" pip_into "$cache/frameworks" "$here/frameworks/requirements.txt"
+}
+
 # The SDK wants Node 22 or later; where the machine has none, a prebuilt one comes from PyPI.
 prepare_node() {
   local major=0
@@ -59,12 +66,16 @@ prepare_node() {
 }
 
 clients=("$@")
-[ $# -gt 0 ] || clients=(python node)
+[ $# -gt 0 ] || clients=(python node frameworks)
 for client in "${clients[@]}"; do
   case $client in
     python) prepare_python ;;
     node) prepare_node ;;
-    *) echo "usage: run.sh [python|node]" >&2; exit 2 ;;
+    frameworks)
+      prepare_node
+      prepare_frameworks
+      ;;
+    *) echo "usage: run.sh [python|node|frameworks]" >&2; exit 2 ;;
   esac
 done
 
@@ -140,13 +151,14 @@ done
 upstream=$(cat "$work/upstream.port")
 [ -n "$upstream" ] || { cat "$work/upstream.log" >&2; die "the providers did not start"; }
 port=$(free_port)
-sed "s/\$PORT/$port/; s/\$UPSTREAM/$upstream/" "$here/across.yaml" >"$across/policy.yaml"
+aimock=$(free_port)
+sed "s/\$PORT/$port/; s/\$UPSTREAM/$upstream/; s/\$AIMOCK/$aimock/" "$here/across.yaml" >"$across/policy.yaml"
 if certify "$across"; then
   tls_port=$(free_port)
   printf 'weir: v1\nlisteners:\n  safe: { address: 127.0.0.1:%s, identify: [key], tls: { certificate: edge.pem, key: edge.key } }\n' "$tls_port" >"$across/tls.yaml"
   export WEIR_ACROSS_TLS_URL=https://127.0.0.1:$tls_port WEIR_ACROSS_CA=$across/edge.pem
 fi
-export WEIR_ACROSS_URL=http://127.0.0.1:$port WEIR_SCENARIOS=$work/scenarios.json
+export WEIR_ACROSS_URL=http://127.0.0.1:$port WEIR_AIMOCK_PORT=$aimock WEIR_SCENARIOS=$work/scenarios.json
 python3 "$here/scenarios.py" >"$WEIR_SCENARIOS"
 serve "$across" "$port"
 
@@ -160,7 +172,9 @@ for client in "${clients[@]}"; do
     python)
       export PYTHONPATH=$cache/python
       for script in "$here"/*_python.py; do check python3 "$script"; done
-      for script in "$here"/across/*.py; do [ "$(basename "$script")" = table.py ] || check python3 "$script"; done
+      for script in "$here"/across/*.py; do
+        [ "$(basename "$script")" = table.py ] || check python3 "$script"
+      done
       ;;
     # Modules are looked for beside the script, so it runs from where they are.
     node)
@@ -168,6 +182,13 @@ for client in "${clients[@]}"; do
       for script in "$here"/*.mjs "$here"/across/*.mjs; do
         [ "$(basename "$script")" = table.mjs ] || check "$node" "$cache/node/$(basename "$script")"
       done
+      ;;
+    frameworks)
+      export PYTHONPATH=$cache/frameworks
+      check python3 -W ignore "$here/frameworks/agents_python.py"
+      check python3 -W ignore "$here/frameworks/langchain_standard.py"
+      cp "$here"/across/table.mjs "$here"/frameworks/*.mjs "$cache/node/"
+      for script in "$here"/frameworks/*.mjs; do check "$node" "$cache/node/$(basename "$script")"; done
       ;;
   esac
 done

@@ -181,10 +181,5 @@ SCENARIOS = {
 }
 
 
-def scenario_of(model):
-    """The scenario that a model's name ends in."""
-    return SCENARIOS[model.rpartition("@")[2]]
-
-
 if __name__ == "__main__":
     print(json.dumps({"models": MODELS, "tools": TOOLS, "form": FORM, "scenarios": SCENARIOS}))

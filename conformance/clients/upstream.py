@@ -1,7 +1,8 @@
 """A provider of all dialects that answers by its model's name: `upstream.py`, then its port on standard output.
 
 `POST /{dialect}/…` is answered as the scenario says that the model's name ends in, if the request says what the scenario asks,
-and else refused with what differs. Ends when its standard input does.
+and else refused with what differs; a model whose name ends in no scenario's does what it is asked. Ends when its standard input
+does.
 """
 
 import json
@@ -11,8 +12,8 @@ import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import zip_longest
 
-from providers import anthropic, bedrock, cohere, gemini, openai
-from scenarios import scenario_of
+from providers import anthropic, bedrock, cohere, gemini, obedient, openai
+from scenarios import SCENARIOS
 
 PROVIDERS = {"openai": openai, "anthropic": anthropic, "gemini": gemini, "bedrock": bedrock, "cohere": cohere}
 STREAM = {"bedrock": "application/vnd.amazon.eventstream"}
@@ -77,10 +78,12 @@ class Handler(BaseHTTPRequestHandler):
         provider, body = PROVIDERS[dialect], json.loads(self.body())
         model = provider.model("/" + path, body)
         if model is None:
-            return self.whole(404, *provider.error(404))
-        scenario = scenario_of(model)
+            return self.embed(provider, "/" + path, body)
+        scenario = SCENARIOS.get(model.rpartition("@")[2])
         try:
-            wrong = differs(scenario, dialect, provider.read(body))
+            read, tools, form = provider.read(body)
+            wrong = scenario and differs(scenario, dialect, read)
+            scenario = scenario or {"answer": obedient.answer(read, tools, form)}
         except Exception as error:
             wrong = f"cannot be read: {error!r} in {json.dumps(body)[:600]}"
         if wrong:
@@ -97,6 +100,13 @@ class Handler(BaseHTTPRequestHandler):
         if breaks == "error":
             return self.whole(500, *provider.error(500))
         self.whole(200, {}, provider.reply(answer, model), cut=breaks == "cut")
+
+    def embed(self, provider, path, body):
+        texts = provider.inputs(path, body) if hasattr(provider, "inputs") else None
+        if texts is None:
+            return self.whole(404, *provider.error(404))
+        texts = [texts] if isinstance(texts, str) else texts
+        self.whole(200, {}, provider.vectors([[len(text) / 100, 0.25, -0.5] for text in texts]))
 
     def whole(self, status, headers, body, cut=False):
         # As most write it: escapes where they need not be.

@@ -1,11 +1,19 @@
 """Providers of five dialects, written from their documentation: each reads a request and writes an answer in its own words.
 
-A provider module has `paths`, `read(body)` (what was asked, as `scenarios.py` says it), `reply(answer, model)`,
-`stream(answer, model)` (the events, as bytes), `broken()` (the event that tells an error amid a stream) and
-`error(status)` (headers and body).
+A provider module has `model(path, body)` (who is asked for a chat), `streams(path, body)`, `read(body)` (what was asked, as
+`scenarios.py` says it), `reply(answer, model)`, `stream(answer, model)` (the events, as bytes), `broken()` (the event that tells
+an error amid a stream) and `error(status)` (headers and body); where it embeds, `inputs(path, body)` and `vectors(vectors)`.
 """
 
 import json
+from itertools import count
+
+NUMBERS = count(1)
+
+
+def minted(prefix):
+    """An id that no other answer has: some frameworks know messages by them."""
+    return f"{prefix}{next(NUMBERS)}"
 
 
 def pieces(text, size=5):
@@ -19,10 +27,11 @@ def sse(data, event=None, end="\n\n"):
     return f"{head}data: {data if isinstance(data, str) else json.dumps(data, ensure_ascii=False)}{end}".encode()
 
 
-def asked(system, turns, tools, **more):
-    """A request as scenarios say it, less what it does not say."""
-    said = {"system": system, "turns": turns, "tools": [tool for tool in tools if tool], **more}
-    return {name: value for name, value in said.items() if value not in (None, "", [], False)}
+def asked(system, turns, tools, form, **more):
+    """A request as scenarios say it, less what it does not say; beside it the schemas of its tools and of its answer."""
+    tools = dict(tools)
+    said = {"system": system, "turns": turns, "tools": list(tools), "form": form and sorted(form.get("properties", {})), **more}
+    return {name: value for name, value in said.items() if value not in (None, "", [], False)}, tools, form
 
 
 def turn(role, parts):
@@ -45,11 +54,6 @@ def merged(turns):
         else:
             out.append(one)
     return out
-
-
-def fields_of(schema):
-    """The names of a form's fields."""
-    return sorted(schema["properties"])
 
 
 def data_url(url):

@@ -2,7 +2,7 @@
 
 import json
 
-from . import asked, fields_of, merged, pieces, sse, turn
+from . import asked, merged, minted, pieces, sse, turn
 
 FINISH = {"stop": "end_turn", "length": "max_tokens", "calls": "tool_use", "filter": "refusal"}
 KINDS = {
@@ -40,13 +40,13 @@ def read(body):
     return asked(
         system if isinstance(system, str) else "".join(part["text"] for part in system),
         merged(turns),
-        [tool["name"] for tool in body.get("tools", []) if tool["input_schema"]["properties"]],
-        choice=choice.get("name") or {"any": "any"}.get(choice.get("type")),
+        [(tool["name"], tool["input_schema"]) for tool in body.get("tools", [])],
+        form,
+        choice=choice.get("name") or {"any": "any", "none": "none"}.get(choice.get("type")),
         max_tokens=body["max_tokens"],
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
         stop=body.get("stop_sequences"),
-        form=form and fields_of(form),
         thinks=body.get("thinking", {}).get("type") in ("enabled", "adaptive"),
     )
 
@@ -100,7 +100,7 @@ def blocks(answer):
 
 def reply(answer, model):
     return {
-        "id": "msg_1",
+        "id": minted("msg_"),
         "type": "message",
         "role": "assistant",
         "model": model,

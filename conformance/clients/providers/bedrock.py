@@ -5,7 +5,7 @@ import struct
 from binascii import crc32
 from urllib.parse import unquote
 
-from . import asked, fields_of, merged, pieces, turn
+from . import asked, merged, pieces, turn
 
 FINISH = {"stop": "end_turn", "length": "max_tokens", "calls": "tool_use", "filter": "content_filtered"}
 KINDS = {
@@ -47,13 +47,13 @@ def read(body):
     return asked(
         "".join(part["text"] for part in body.get("system", [])),
         merged(turns),
-        [tool["name"] for tool in tools if tool["inputSchema"]["json"]["properties"]],
+        [(tool["name"], tool["inputSchema"]["json"]) for tool in tools],
+        form and json.loads(form),
         choice=choice.get("tool", {}).get("name") or ("any" if "any" in choice else None),
         max_tokens=wishes.get("maxTokens"),
         temperature=wishes.get("temperature"),
         top_p=wishes.get("topP"),
         stop=wishes.get("stopSequences"),
-        form=form and fields_of(json.loads(form)),
         thinks="thinking" in body.get("additionalModelRequestFields", {}),
     )
 

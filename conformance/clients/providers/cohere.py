@@ -2,7 +2,7 @@
 
 import json
 
-from . import asked, data_url, fields_of, merged, pieces, sse, turn
+from . import asked, data_url, merged, minted, pieces, sse, turn
 
 # Version 2 has no word for what a filter stopped; version 1 had this one.
 FINISH = {"stop": "COMPLETE", "length": "MAX_TOKENS", "calls": "TOOL_CALL", "filter": "ERROR_TOXIC"}
@@ -33,15 +33,24 @@ def read(body):
     return asked(
         "".join(system),
         merged(turns),
-        [tool["function"]["name"] for tool in body.get("tools", []) if tool["function"]["parameters"]["properties"]],
-        choice={"REQUIRED": "any"}.get(body.get("tool_choice")),
+        [(tool["function"]["name"], tool["function"].get("parameters", {})) for tool in body.get("tools", [])],
+        form,
+        choice={"REQUIRED": "any", "NONE": "none"}.get(body.get("tool_choice")),
         max_tokens=body.get("max_tokens"),
         temperature=body.get("temperature"),
         top_p=body.get("p"),
         stop=body.get("stop_sequences"),
-        form=form and fields_of(form),
         thinks=body.get("thinking", {}).get("type") == "enabled",
     )
+
+
+def inputs(path, body):
+    return body["texts"] if path.endswith("/v2/embed") else None
+
+
+def vectors(vectors):
+    meta = {"api_version": {"version": "2"}, "billed_units": {"input_tokens": 3}}
+    return {"id": "e1", "embeddings": {"float": vectors}, "texts": [], "meta": meta, "response_type": "embeddings_by_type"}
 
 
 def part_of(part):
@@ -73,7 +82,7 @@ def reply(answer, model):
             }
             for call in answer["calls"]
         ]
-    return {"id": "c1", "message": message, "finish_reason": FINISH[answer["finish"]], "usage": usage(answer["usage"])}
+    return {"id": minted("c"), "message": message, "finish_reason": FINISH[answer["finish"]], "usage": usage(answer["usage"])}
 
 
 def stream(answer, model):
@@ -85,7 +94,7 @@ def stream(answer, model):
         return event(kind, index, delta={"message": message})
 
     empty = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-    yield event("message-start", id="c1", delta={"message": empty})
+    yield event("message-start", id=minted("c"), delta={"message": empty})
     contents = [("thinking", answer["reasoning"]), ("text", answer["text"])]
     for index, (kind, text) in enumerate([one for one in contents if one[1]]):
         yield message("content-start", index, content={"type": kind, kind: ""})

@@ -3,7 +3,7 @@
 import json
 from urllib.parse import unquote
 
-from . import asked, fields_of, merged, pieces, sse, turn
+from . import asked, merged, minted, pieces, sse, turn
 
 # It has no word for calls.
 FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "calls": "STOP", "filter": "SAFETY"}
@@ -39,19 +39,30 @@ def read(body):
     wishes = body.get("generationConfig", {})
     calling = body.get("toolConfig", {}).get("functionCallingConfig", {})
     functions = [one for tool in body.get("tools", []) for one in tool["functionDeclarations"]]
-    form = wishes.get("responseJsonSchema") or wishes.get("responseSchema")
+    any_json = {"type": "object"} if wishes.get("responseMimeType") == "application/json" else None
+    form = wishes.get("responseJsonSchema") or wishes.get("responseSchema") or any_json
     return asked(
         "".join(part["text"] for part in body.get("systemInstruction", {}).get("parts", [])),
         merged(turns),
-        [one["name"] for one in functions if one["parametersJsonSchema"]["properties"]],
-        choice=(calling.get("allowedFunctionNames", ["any"])[0]) if calling.get("mode") == "ANY" else None,
+        [(one["name"], one.get("parametersJsonSchema", {})) for one in functions],
+        form,
+        choice=(calling.get("allowedFunctionNames", ["any"])[0]) if calling.get("mode") == "ANY" else {"NONE": "none"}.get(calling.get("mode")),
         max_tokens=wishes.get("maxOutputTokens"),
         temperature=wishes.get("temperature"),
         top_p=wishes.get("topP"),
         stop=wishes.get("stopSequences"),
-        form=form and fields_of(form),
         thinks="thinkingConfig" in wishes,
     )
+
+
+def inputs(path, body):
+    if ":batchEmbedContents" not in unquote(path):
+        return None
+    return ["".join(part["text"] for part in one["content"]["parts"]) for one in body["requests"]]
+
+
+def vectors(vectors):
+    return {"embeddings": [{"values": vector} for vector in vectors]}
 
 
 def part_of(part):
@@ -108,15 +119,17 @@ def reply(answer, model):
         "candidates": [candidate(whole, FINISH[answer["finish"]])],
         "usageMetadata": usage(answer["usage"]),
         "modelVersion": model,
-        "responseId": "r1",
+        "responseId": minted("r"),
     }
 
 
 def stream(answer, model):
+    id = minted("r")
+
     def chunk(parts, finish=None, spent=None):
         counts = usage(spent) if spent else {"promptTokenCount": answer["usage"]["input"]}
         said = {"candidates": [candidate(parts, finish)], "usageMetadata": counts}
-        return sse({**said, "modelVersion": model, "responseId": "r1"}, end="\r\n\r\n")
+        return sse({**said, "modelVersion": model, "responseId": id}, end="\r\n\r\n")
 
     for group in parts(answer):
         for piece in group:

@@ -2,7 +2,7 @@
 
 import json
 
-from . import asked, data_url, fields_of, merged, pieces, sse, turn
+from . import asked, data_url, merged, minted, pieces, sse, turn
 
 CREATED = 1767614400
 FINISH = {"stop": "stop", "length": "length", "calls": "tool_calls", "filter": "content_filter"}
@@ -37,19 +37,29 @@ def read(body):
                 calls = [call_of(call) for call in message.get("tool_calls") or []]
                 turns.append(turn(role, parts + calls))
     choice = body.get("tool_choice")
-    form = body.get("response_format", {}).get("json_schema", {}).get("schema")
+    wanted = body.get("response_format", {})
+    form = {"type": "object"} if wanted.get("type") == "json_object" else wanted.get("json_schema", {}).get("schema")
     return asked(
         "".join(system),
         merged(turns),
-        [tool["function"]["name"] for tool in body.get("tools", []) if tool["function"]["parameters"]["properties"]],
+        [(tool["function"]["name"], tool["function"].get("parameters", {})) for tool in body.get("tools", [])],
+        form,
         choice={"required": "any", "auto": None}.get(choice, choice) if isinstance(choice, str) or not choice else choice["function"]["name"],
         max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
         temperature=body.get("temperature"),
         top_p=body.get("top_p"),
         stop=body.get("stop"),
-        form=form and fields_of(form),
         thinks="reasoning_effort" in body,
     )
+
+
+def inputs(path, body):
+    return body["input"] if path.endswith("/embeddings") else None
+
+
+def vectors(vectors):
+    data = [{"object": "embedding", "index": index, "embedding": vector} for index, vector in enumerate(vectors)]
+    return {"object": "list", "data": data, "model": "e", "usage": {"prompt_tokens": 3, "total_tokens": 3}}
 
 
 def part_of(part):
@@ -88,7 +98,7 @@ def reply(answer, model):
         ]
     choice = {"index": 0, "message": message, "logprobs": None, "finish_reason": FINISH[answer["finish"]]}
     return {
-        "id": "chatcmpl-1",
+        "id": minted("chatcmpl-"),
         "object": "chat.completion",
         "created": CREATED,
         "model": model,
@@ -100,9 +110,11 @@ def reply(answer, model):
 
 
 def stream(answer, model):
+    id = minted("chatcmpl-")
+
     def chunk(delta, finish=None, **more):
         choices = [{"index": 0, "delta": delta, "logprobs": None, "finish_reason": finish}]
-        head = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": CREATED, "model": model}
+        head = {"id": id, "object": "chat.completion.chunk", "created": CREATED, "model": model}
         return sse({**head, "choices": choices, "usage": None, **more})
 
     yield chunk({"role": "assistant", "content": "", "refusal": None})

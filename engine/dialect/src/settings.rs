@@ -2,6 +2,7 @@
 
 use crate::carry::Loss;
 use bytestring::ByteString;
+use weir_message::Tool;
 
 /// The wishes of a request. A client's dialect reads them from its fields ([`crate::wire::Wire::settings`]), a provider's
 /// writes those that it knows and tells the loss of the others. Numbers stay as they are spelt.
@@ -52,6 +53,17 @@ impl Settings {
     pub(crate) fn lose_others(&self, loss: &mut Loss) {
         for (name, matters) in &self.others {
             if *matters { loss.matters(name) } else { loss.hint(name) }
+        }
+    }
+
+    /// Leaves out that tools are called one at a time. Where but one can be called, and must be, it changes nothing: so
+    /// frameworks ask for an answer in a form.
+    pub(crate) fn lose_single_calls(&self, tools: &[Tool], loss: &mut Loss) {
+        match (self.parallel_tools, &self.tool_choice) {
+            (None | Some(true), _) => {}
+            (_, Some(ToolChoice::Tool(_))) => loss.hint("parallel_tool_calls"),
+            (_, Some(ToolChoice::Any)) if tools.len() == 1 => loss.hint("parallel_tool_calls"),
+            _ => loss.matters("parallel_tool_calls"),
         }
     }
 

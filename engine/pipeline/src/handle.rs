@@ -6,7 +6,7 @@ use crate::refuse::{self, put, refuse};
 use crate::run::{Down, Run, matches};
 use crate::settle::of_reply;
 use crate::up::Up;
-use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody};
+use crate::{Exchange, Gateway, Needs, Plan, Refusal, Response, ResponseBody, ratelimit};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use weir_message::{Caller, ErrorCode, Fault, Operation, Outcome, Reply, Request};
@@ -278,10 +278,18 @@ fn stays_there(name: &HeaderName) -> bool {
 /// The client's headers for a provider's reply.
 fn reply_headers(from: &HeaderMap, x: &Exchange, plan: &Plan) -> HeaderMap {
     let mut headers = HeaderMap::with_capacity(from.len() + 5);
+    let mut has_limits = false;
     for (name, value) in from {
-        if !stays_there(name) {
+        if ratelimit::is_limit(name) {
+            has_limits = true;
+        } else if !stays_there(name) {
             headers.append(name.clone(), value.clone());
         }
+    }
+    // Where the policy tells of its own limits, a provider's would contradict them.
+    if has_limits && !x.headers.keys().any(ratelimit::is_limit) {
+        let now = x.gateway.clock.unix_nanos().div_euclid(1_000_000_000);
+        ratelimit::carry(from, x.request.dialect, now, &mut headers);
     }
     refuse::identify(&mut headers, x.request.dialect, &x.request.id);
     refuse::revision(&mut headers, plan);

@@ -21,6 +21,7 @@ mod links;
 mod place;
 mod plan;
 mod provider;
+mod ratelimit;
 mod reach;
 mod refuse;
 mod registry;

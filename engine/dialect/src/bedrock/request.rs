@@ -34,7 +34,7 @@ pub(super) fn encode(
             o.object("input", |o| {
                 o.object("converse", |o| {
                     Writer::new(model, loss).write(o, &turns);
-                    ToolConfig::of(&tools, chat, model, loss).write(o, model, loss);
+                    ToolConfig::of(&tools, chat, settings, model, loss).write(o, model, loss);
                 });
             });
         })));
@@ -46,7 +46,7 @@ pub(super) fn encode(
     };
     Ok(Bytes::from(object(|o| {
         Writer::new(model, loss).write(o, &turns);
-        let config = ToolConfig::of(&tools, chat, model, loss);
+        let config = ToolConfig::of(&tools, chat, settings, model, loss);
         config.write(o, model, loss);
         inference(o, settings, model, &thought, loss);
         output(o, settings, &tools);
@@ -68,7 +68,7 @@ struct ToolConfig<'t> {
 }
 
 impl<'t> ToolConfig<'t> {
-    fn of(tools: &'t Tools<'t>, chat: &Chat, model: Model, loss: &mut Loss) -> Self {
+    fn of(tools: &'t Tools<'t>, chat: &Chat, settings: &Settings, model: Model, loss: &mut Loss) -> Self {
         let mut out = Self { tools, own: Vec::new(), is_there: true, choice: None, beside: None };
         for tool in tools.own {
             match tool.kind {
@@ -101,7 +101,7 @@ impl<'t> ToolConfig<'t> {
                 }
                 // One that takes the answer is called once.
                 _ if tools.answer.is_some() => {}
-                _ => loss.matters("parallel_tool_calls"),
+                _ => settings.lose_single_calls(&chat.tools, loss),
             }
         }
         out

@@ -64,7 +64,7 @@ fn chat_body(chat: &Chat, stream: bool, settings: &Settings, model: &str, loss: 
             });
         }
         tools(o, chat, settings, writer.loss);
-        wishes::write(o, settings, writer.loss);
+        wishes::write(o, settings, &chat.tools, writer.loss);
         if stream {
             o.bool("stream", true);
         }

@@ -7,7 +7,7 @@ use crate::settings::{Format, Settings, Thinking, ToolChoice};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::borrow::Cow;
-use weir_message::{Fault, Operation, Request};
+use weir_message::{Fault, Operation, Request, Tool};
 
 /// Fields that other dialects have no name for, and whether the answer may mean something else without them.
 const OTHERS: &[(&str, bool)] =
@@ -109,7 +109,7 @@ fn thinking(json: &str) -> Result<Thinking, Fault> {
 }
 
 /// Writes the wishes of a chat of another dialect, but for the choice of a tool, which goes with the tools.
-pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, loss: &mut Loss) {
+pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, tools: &[Tool], loss: &mut Loss) {
     o.number_if("max_tokens", wishes.max_tokens);
     o.raw_if("temperature", wishes.temperature.as_deref());
     o.raw_if("p", wishes.top_p.as_deref());
@@ -147,9 +147,7 @@ pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, loss: &mut Loss) {
     if wishes.choices.is_some_and(|n| n != 1) {
         loss.matters("n");
     }
-    if wishes.parallel_tools == Some(false) {
-        loss.matters("parallel_tool_calls");
-    }
+    wishes.lose_single_calls(tools, loss);
     if wishes.logprobs.is_some() {
         loss.matters("logprobs");
     }

@@ -122,7 +122,7 @@ impl Writer<'_> {
             }
             _ => {
                 self.chat(o, chat);
-                wishes::write(o, settings, model, self.loss);
+                wishes::write(o, settings, &chat.tools, model, self.loss);
             }
         })
     }

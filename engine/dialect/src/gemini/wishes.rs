@@ -9,7 +9,7 @@ use crate::settings::{Effort, Format, Settings, Thinking, ToolChoice};
 use bytestring::ByteString;
 use serde_json::value::RawValue;
 use std::collections::{BTreeMap, HashSet};
-use weir_message::{Body, Chat, ErrorCode, Fault, Media, Part, Request, Source, ToolKind};
+use weir_message::{Body, Chat, ErrorCode, Fault, Media, Part, Request, Source, Tool, ToolKind};
 
 type Fields<'a> = BTreeMap<String, &'a RawValue>;
 
@@ -354,7 +354,7 @@ impl Generation {
 }
 
 /// Writes the wishes of a chat of another dialect.
-pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, model: &str, loss: &mut Loss) {
+pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, tools: &[Tool], model: &str, loss: &mut Loss) {
     tool_choice(o, wishes);
     o.object("generationConfig", |o| {
         o.number_if("maxOutputTokens", wishes.max_tokens);
@@ -396,9 +396,7 @@ pub(crate) fn write(o: &mut Object<'_>, wishes: &Settings, model: &str, loss: &m
         }
         Some(_) => loss.hint("service_tier"),
     }
-    if wishes.parallel_tools == Some(false) {
-        loss.matters("parallel_tool_calls");
-    }
+    wishes.lose_single_calls(tools, loss);
     if wishes.user.is_some() {
         loss.hint("user");
     }
