@@ -189,3 +189,40 @@ impl Effort {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use weir_message::ToolKind;
+
+    #[test]
+    fn one_call_at_a_time_matters_unless_but_one_can_be_called_and_must_be() {
+        let tool = || Tool {
+            kind: ToolKind::Function,
+            name: "look".into(),
+            description: None,
+            schema: None,
+            strict: None,
+            raw: "".into(),
+            cache: None,
+        };
+        let named = || Some(ToolChoice::Tool("look".into()));
+        let cases = [
+            (None, named(), 1, None),
+            (Some(true), Some(ToolChoice::Any), 1, None),
+            (Some(false), named(), 2, Some(false)),
+            (Some(false), Some(ToolChoice::Any), 1, Some(false)),
+            (Some(false), Some(ToolChoice::Any), 2, Some(true)),
+            (Some(false), Some(ToolChoice::Auto), 1, Some(true)),
+            (Some(false), None, 1, Some(true)),
+        ];
+        for (parallel_tools, tool_choice, count, matters) in cases {
+            let settings = Settings { parallel_tools, tool_choice, ..Settings::default() };
+            let tools: Vec<Tool> = (0..count).map(|_| tool()).collect();
+            let mut loss = Loss::default();
+            settings.lose_single_calls(&tools, &mut loss);
+            let lost = loss.list();
+            assert_eq!(lost.first().map(|one| one.matters), matters, "{settings:?} of {count}");
+        }
+    }
+}

@@ -362,7 +362,7 @@ fn an_openai_chat_comes_with_what_cohere_has_a_place_for() {
         "logprobs!",
         "n!",
         "name",
-        "parallel_tool_calls!",
+        "parallel_tool_calls",
         "service_tier",
         "user",
     ];

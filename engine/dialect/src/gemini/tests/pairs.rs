@@ -194,7 +194,7 @@ fn a_chat_of_openai_reaches_gemini() {
             ("detail", false),
             ("logit_bias", true),
             ("name", false),
-            ("parallel_tool_calls", true),
+            ("parallel_tool_calls", false),
             ("strict", false),
             ("system messages between turns", false),
             ("user", false)
