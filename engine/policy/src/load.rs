@@ -7,6 +7,7 @@ use crate::sections::{CallerKey, Listener, Model, Provider};
 use crate::set::{Gaps, Params, PolicySet};
 use crate::snapshot::{FileKind, Snapshot, kind};
 use crate::stage::{FrameDecl, FrameItem, ParamType, PipelineDecl, PipelineItem};
+use crate::state::StateSection;
 use crate::{Builtins, Catalogue, Files, Key, Node, NodeKind, Spanned, meaning};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
@@ -129,7 +130,11 @@ impl Loader<'_> {
         });
         let admin = self.single(&files, "admin");
         let observe = self.single(&files, "observe").unwrap_or_default();
-        let state = self.single(&files, "state");
+        let state: Option<Spanned<StateSection>> = self.single_at(&files, "state");
+        if let Some(state) = &state {
+            crate::state::check(state, &mut self.diagnostics);
+        }
+        let state = state.map(|state| state.value);
 
         let frame_lists = self.ordered(&files, "frames");
         let pipeline_lists = self.ordered(&files, "pipelines");

@@ -2,8 +2,9 @@
 
 use crate::Builtins;
 use crate::fields::LATER;
-use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider, StateFile};
+use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider};
 use crate::stage::{FrameItem, LibraryItem, PipelineItem, VERBS};
+use crate::state::StateSection;
 use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde::Deserialize;
@@ -42,7 +43,7 @@ struct Document {
     /// What operators see.
     observe: Option<Observe>,
     /// Where counts are kept.
-    state: Option<StateFile>,
+    state: Option<StateSection>,
 }
 
 /// An edition of the language.

@@ -105,6 +105,11 @@ pub(crate) fn files_in(node: &Node, out: &mut BTreeSet<String>) {
 }
 
 impl Secret {
+    /// Whether another says the same, wherever it stands.
+    pub(crate) fn says(&self, other: &Self) -> bool {
+        self.parts == other.parts
+    }
+
     /// The files that it stands in, as written.
     pub(crate) fn files(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {
@@ -204,6 +209,15 @@ pub enum TextOrSecret {
 }
 
 impl TextOrSecret {
+    /// Whether another says the same, wherever it stands.
+    pub(crate) fn says(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Text(text), Self::Text(other)) => text == other,
+            (Self::Secret(secret), Self::Secret(other)) => secret.says(other),
+            (Self::Text(_), Self::Secret(_)) | (Self::Secret(_), Self::Text(_)) => false,
+        }
+    }
+
     /// The secret, if it is one.
     pub fn secret(&self) -> Option<&Secret> {
         match self {

@@ -2,9 +2,10 @@
 
 use crate::mend::Lost;
 use crate::secret::files_in;
-use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider, StateFile};
+use crate::sections::{AdminSection, CallerKey, Listener, Model, Observe, Provider};
 use crate::snapshot::Revision;
 use crate::stage::{FrameDecl, ParamType, PipelineDecl, StageDecl};
+use crate::state::StateSection;
 use crate::{Files, Secret, Spanned};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -77,7 +78,7 @@ pub struct PolicySet {
     /// What operators see.
     pub observe: Observe,
     /// Where counts are kept; `None`: in the process.
-    pub state: Option<StateFile>,
+    pub state: Option<StateSection>,
     /// What could not be read.
     pub gaps: Gaps,
 }
@@ -88,12 +89,20 @@ impl PolicySet {
         let keys = self.keys.values().flat_map(proofs).flatten();
         let ways = self.listeners.values().flat_map(|listener| &listener.value.identify);
         let tokens = ways.flat_map(|way| way.value.secrets());
+        let redis = self.state.as_ref().and_then(|state| state.redis.as_ref());
+        let shared = redis
+            .into_iter()
+            .flat_map(|redis| redis.url.iter().filter_map(|url| url.value.secret()).chain(&redis.password));
         let tls = self.listeners.values().filter_map(|listener| listener.value.tls.as_ref()?.key.secret());
         let accounts = self.providers.values().flat_map(|provider| {
             provider.value.secrets().chain(provider.value.headers.values().filter_map(|value| value.secret()))
         });
-        let secrets =
-            keys.chain(tokens).chain(tls).chain(self.admin.iter().map(|admin| &admin.token)).chain(accounts);
+        let secrets = keys
+            .chain(shared)
+            .chain(tokens)
+            .chain(tls)
+            .chain(self.admin.iter().map(|admin| &admin.token))
+            .chain(accounts);
         let mut out: BTreeSet<String> =
             secrets.flat_map(|secret| secret.files().map(str::to_owned)).collect();
         let lists = self.frames.iter().map(|frame| &frame.stages);

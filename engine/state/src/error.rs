@@ -45,4 +45,12 @@ pub enum StateError {
         /// Why.
         reason: String,
     },
+    /// State that gateways share cannot be reached or used.
+    #[error("the shared state at {place} cannot be used: {reason}")]
+    Unreachable {
+        /// Where it is, without credentials.
+        place: String,
+        /// Why.
+        reason: String,
+    },
 }

@@ -15,6 +15,9 @@ mod keys;
 mod ledger;
 mod limits;
 mod permits;
+mod promise;
+mod redis;
+mod rounds;
 mod semantic;
 mod spending;
 mod state;
@@ -35,8 +38,9 @@ pub use ledger::{
     Amounts, Books, Dimension, Ending, Filter, Full, Keeping, Ledger, LedgerFigures, Line, Place, Query,
     Report, Row, Single, rfc3339, unix_time,
 };
-pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken};
+pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken, Word};
 pub use permits::{Admission, Admitted, Permits, Queued};
+pub use redis::{LinkHealth, RedisClientTls, RedisPlace, RedisSettings, RedisTls};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};
 pub use spending::{Spending, Sum, SumBy};
 pub use state::{CachedReply, Sizes, Space, State, question_key};

@@ -1,11 +1,12 @@
 //! All state of a process in one place, made once and shared by every plan.
 
+use crate::redis::Redis;
 use crate::{
-    Amounts, Breakers, Dimension, ExactCache, Given, Guesses, IssuerKeys, KeyStore, Ledger, Limiter, Permits,
-    Query, SemanticStore, Spending, StateError, Sum, SumBy, Told, Totals,
+    Amounts, Breakers, Dimension, ExactCache, Given, Guesses, IssuerKeys, KeyStore, Ledger, Limiter,
+    LinkHealth, Permits, Query, RedisSettings, SemanticStore, Spending, StateError, Sum, SumBy, Told, Totals,
 };
 use bytestring::ByteString;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use weir_message::Reply;
 
 /// A day in seconds.
@@ -81,6 +82,8 @@ pub struct State {
     pub told: Told,
     exact: [ExactCache<CachedReply>; 2],
     semantic: [SemanticStore<CachedReply>; 2],
+    /// The last to go: what is above works through it.
+    redis: OnceLock<Redis>,
 }
 
 impl State {
@@ -99,7 +102,28 @@ impl State {
             told: Told::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],
             semantic: [SemanticStore::new(sizes.semantic), SemanticStore::new(sizes.semantic / 4)],
+            redis: OnceLock::new(),
         }
+    }
+
+    /// Shares limits, permits and totals with the gateways that use this Redis from now on. Call it before the first request, and
+    /// from no asynchronous task. A server that cannot be reached is no error: what stages ask of it fails until it is.
+    ///
+    /// # Errors
+    /// The settings are of no use, or totals are kept in a file already.
+    pub fn share(&self, settings: &RedisSettings) -> Result<(), StateError> {
+        let redis = Redis::open(settings)?;
+        self.totals.keep_in(redis.totals())?;
+        self.limits.share(redis.rates(true), redis.runtime());
+        self.permits.share(redis.permits(), redis.runtime());
+        // Set once: a second call fails at the totals.
+        let _ = self.redis.set(redis);
+        Ok(())
+    }
+
+    /// How the connection to what is shared does; `None` if nothing is.
+    pub fn shared_health(&self) -> Option<LinkHealth> {
+        self.redis.get().map(Redis::health)
     }
 
     /// The exact cache. A stage in shadow looks into the live one, then into the shadow's, and stores in the shadow's.

@@ -347,3 +347,45 @@ fn parameters_have_the_types_that_are_declared_and_numbers_read_as_broken_ones()
     assert_eq!(params.values["most"].to_string(), "3.0");
     assert_eq!(params.values["any"].to_string(), "7");
 }
+
+#[test]
+fn a_place_for_state_is_one_that_can_be() {
+    for (state, want) in [
+        ("{}", "`state` does not say where"),
+        ("{ ledger: { rows: 1d } }", "`ledger` says how a ledger is kept, and none is"),
+        ("{ redis: {} }", "one of `url`, `sentinel` and `cluster`"),
+        (
+            "{ redis: { url: \"redis://a\", cluster: [\"redis://b\"] } }",
+            "one of `url`, `sentinel` and `cluster`",
+        ),
+        ("{ redis: { url: \"memcached://a:1\" } }", "`memcached://a:1` is no address of Redis"),
+        ("{ redis: { url: \"redis://a:port/0\" } }", "is no address of Redis"),
+        ("{ redis: { url: \"redis://a:1/first\" } }", "is no address of Redis"),
+        ("{ redis: { url: \"redis://:hunter2@a:1\" } }", "a password stands here by reference"),
+        ("{ redis: { cluster: [\"redis://a:1\", \"a:2\"] } }", "`a:2` is no address of Redis"),
+        ("{ redis: { url: \"redis://a\", timeout: 0s } }", "no server answers in no time"),
+        ("{ redis: { url: \"rediss://a\", tls: { key: k.pem } } }", "a certificate needs its key"),
+        ("{ redis: { url: \"redis://a\", password: hunter2 } }", "by reference, never as text"),
+    ] {
+        let found = shown(&loaded(&[("a.yaml", &format!("weir: v1\nstate: {state}\n"))]));
+        assert!(found.contains(want), "{state}\n{found}");
+    }
+    for state in [
+        "{ file: weir.db, redis: { url: \"redis://a:6379/0\", password: \"${env:PASSWORD}\" } }",
+        "{ redis: { url: \"${env:REDIS}\" } }",
+        "{ redis: { cluster: [\"rediss://a:1\", \"rediss://b:2\"], tls: { ca: ca.pem } } }",
+        "{ redis: { sentinel: { master: main, at: [\"redis://[::1]:26379\"] } } }",
+    ] {
+        let found = shown(&loaded(&[("a.yaml", &format!("weir: v1\nstate: {state}\n"))]));
+        assert_eq!(found, "no problems\n", "{state}");
+    }
+}
+
+#[test]
+fn state_that_stands_elsewhere_in_the_file_says_the_same() {
+    let state = "state: { redis: { url: \"redis://a:1\", password: \"${env:P}\" } }\n";
+    let one = set_of(&format!("weir: v1\n{state}")).state;
+    assert_eq!(one, set_of(&format!("weir: v1\nparams: {{ a: 1 }}\n{state}")).state);
+    assert_ne!(one, set_of(&format!("weir: v1\n{}", state.replace("env:P", "env:Q"))).state);
+    assert_ne!(one, set_of(&format!("weir: v1\n{}", state.replace("a:1", "a:2"))).state);
+}

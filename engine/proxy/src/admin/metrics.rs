@@ -4,7 +4,7 @@ use super::traces::Traces;
 use crate::counters::Counters;
 use crate::watch::Current;
 use std::fmt::Write;
-use weir_state::LedgerFigures;
+use weir_state::{LedgerFigures, LinkHealth};
 
 /// How an OpenMetrics exposition ends.
 const END: &str = "# EOF\n";
@@ -16,6 +16,7 @@ pub(crate) fn append(
     traces: &Traces,
     current: &Current,
     ledger: Option<LedgerFigures>,
+    shared: Option<LinkHealth>,
 ) {
     if let Some(open) = text.strip_suffix(END) {
         text.truncate(open.len());
@@ -34,6 +35,13 @@ pub(crate) fn append(
     let counter = |text: &mut String, name: &str, help: &str, value: u64| {
         family(text, name, "counter", help, &[("_total", value.to_string())]);
     };
+    if let Some(shared) = shared {
+        let up = u64::from(shared.down.is_none());
+        gauge(text, "weir_redis_up", "Whether Redis, where state is shared, can be reached", up);
+        counter(text, "weir_redis_commands", "Commands sent to Redis", shared.asked);
+        counter(text, "weir_redis_failures", "Commands to Redis that came to nothing", shared.failed);
+        counter(text, "weir_redis_connections", "Connections made to Redis", shared.connected);
+    }
     gauge(text, "weir_connections_open", "Connections of clients that are open", counters.open.get());
     counter(text, "weir_connections", "Connections taken", counters.connections.get());
     counter(

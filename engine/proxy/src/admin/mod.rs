@@ -120,12 +120,21 @@ impl Admin {
             "/readyz" if self.draining.load(Ordering::Relaxed) => {
                 reply(StatusCode::SERVICE_UNAVAILABLE, TEXT, "draining\n")
             }
-            "/readyz" => reply(StatusCode::OK, TEXT, "ready\n"),
+            "/readyz" => {
+                let mut told = "ready\n".to_owned();
+                // It still takes requests: what becomes of them without it, each stage says for itself.
+                let shared = self.gateway.state.shared_health();
+                if let Some((place, Some(why))) = shared.map(|health| (health.place, health.down)) {
+                    told.push_str(&format!("the shared state at {place} cannot be reached: {why}\n"));
+                }
+                reply(StatusCode::OK, TEXT, told)
+            }
             "/metrics" => {
                 let mut text = String::with_capacity(16 * 1024);
                 (self.metrics)(&mut text);
                 let ledger = self.gateway.state.ledger.figures();
-                metrics::append(&mut text, &self.counters, &self.traces, &self.current, ledger);
+                let shared = self.gateway.state.shared_health();
+                metrics::append(&mut text, &self.counters, &self.traces, &self.current, ledger, shared);
                 reply(StatusCode::OK, OPEN_METRICS, text)
             }
             "/revision" => json(&*self.current.status()),

@@ -3,6 +3,7 @@
 //!
 //! A request counts from here to its end: to the last byte of a stream, to the client's leaving, to a refusal below. With
 //! `then: wait` it waits for its turn, in the order of arrival, until `deadline`. A limit in a frame is one for all pipelines.
+//! Gateways that share a Redis (`state: { redis }`) have its permits together; the order of arrival is each gateway's own.
 //!
 //! ```yaml
 //! - guard: concurrency
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use weir_diagnostic::units;
 use weir_message::{Denial, ErrorCode};
 use weir_pipeline::{CONTINUE, Declares, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
-use weir_policy::{Expr, Spanned, StageDecl};
+use weir_policy::{Expr, OnError, Spanned, StageDecl};
 use weir_state::{Admission, Admitted};
 
 /// The settings of `guard: concurrency`.
@@ -65,6 +66,7 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
         per,
         beyond: Beyond::compile(&beyond, settings.queue, decl, bench)?,
         queue: settings.queue,
+        is_lenient: decl.on_error == OnError::Skip,
     }))
 }
 
@@ -75,6 +77,8 @@ struct Concurrency {
     per: Per,
     beyond: Beyond,
     queue: usize,
+    /// Whether a request goes on where those who share the permits cannot be asked.
+    is_lenient: bool,
 }
 
 /// What is given back at the end.
@@ -118,20 +122,34 @@ impl Stage for Concurrency {
         };
         let clock = Arc::clone(&x.gateway.clock);
         Hook::Wait(Box::pin(async move {
-            let began = clock.now();
-            let turn = select(queued, clock.sleep(deadline)).await;
-            let waited = clock.now().saturating_sub(began);
-            notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-            match turn {
-                Either::Left((permit, _)) => {
-                    *slot = Some(Box::new(Held(permit)));
-                    Verdict::Continue
+            // Who does not wait for a turn still waits for the word of those who share the permits.
+            let turn = match deadline.is_zero() {
+                true => queued.await,
+                false => {
+                    let began = clock.now();
+                    let turn = select(queued, clock.sleep(deadline)).await;
+                    let waited = clock.now().saturating_sub(began);
+                    notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+                    match turn {
+                        Either::Left((turn, _)) => turn,
+                        Either::Right(_) => None,
+                    }
                 }
-                Either::Right(_) => {
-                    notes.fact("limit", self.max);
-                    self.refuses()
+            };
+            let Some(permit) = turn else {
+                notes.fact("limit", self.max);
+                if let Beyond::Route(model) = &self.beyond {
+                    reroute(x, model, notes);
+                    return Verdict::Continue;
                 }
+                return self.refuses();
+            };
+            let fault = permit.unconfirmed.as_ref().map(ToString::to_string);
+            // Where the policy lets it go on without the others' word, it counts in this process.
+            if fault.is_none() || self.is_lenient {
+                *slot = Some(Box::new(Held(permit)));
             }
+            fault.map_or(Verdict::Continue, Verdict::Fault)
         }))
     }
 

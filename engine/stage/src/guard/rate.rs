@@ -3,6 +3,7 @@
 //! A subject may use a limit at once; what it used comes back evenly. Requests count when they arrive. Tokens are counted
 //! from the prompt when it arrives and settled by what the provider reports, so that a long reply can pass the limit once; then
 //! nothing passes until the debt has drained. Counts outlive a changed limit. A limit in a frame is one for all pipelines.
+//! Gateways that share a Redis (`state: { redis }`) hold a limit together.
 //!
 //! ```yaml
 //! - guard: rate
@@ -12,18 +13,18 @@
 use super::then::{Beyond, Then, ThenSettings, deadline, reroute};
 use super::told::{Counted, Told};
 use crate::per::{Per, Subject};
+use futures::future::{BoxFuture, ready};
 use schemars::JsonSchema;
 use serde::Deserialize;
 use std::sync::Arc;
+use std::time::Duration;
 use weir_diagnostic::units::{self, Rate};
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::{Body, Denial, ErrorCode};
-use weir_pipeline::{
-    CONTINUE, Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench,
-};
-use weir_policy::{Expr, Spanned, StageDecl};
+use weir_pipeline::{Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
+use weir_policy::{Expr, OnError, Spanned, StageDecl};
 use weir_script::{Limit, StageLimits};
-use weir_state::{Meter, MeterKind, Reservation, Space, Taken};
+use weir_state::{Meter, MeterKind, Reservation, Space, Taken, Word};
 
 /// The settings of `guard: rate`. At least one of `requests` and `tokens` is given.
 #[derive(Clone, Debug, Deserialize, JsonSchema)]
@@ -103,7 +104,15 @@ pub(crate) fn compile(decl: &StageDecl, bench: &mut Workbench<'_>) -> Option<Arc
         ThenSettings { then: settings.then, deadline: settings.deadline, model: settings.model.as_ref() };
     let beyond = Beyond::compile(&beyond, settings.queue, decl, bench)?;
     let meter = format!("{}/{}", bench.home, decl.name);
-    Some(Arc::new(RateGuard { meter, requests, tokens, per: per?, report: settings.report, beyond }))
+    Some(Arc::new(RateGuard {
+        meter,
+        requests,
+        tokens,
+        per: per?,
+        report: settings.report,
+        beyond,
+        is_lenient: decl.on_error == OnError::Skip,
+    }))
 }
 
 struct RateGuard {
@@ -114,10 +123,50 @@ struct RateGuard {
     per: Per,
     report: bool,
     beyond: Beyond,
+    /// Whether a request goes on where those who share the counts cannot be asked.
+    is_lenient: bool,
 }
 
 /// What is to be settled at the end.
 struct Reserved(Vec<Reservation>);
+
+/// What was taken of all limits.
+#[derive(Default)]
+struct Taking {
+    /// Of those of requests; empty where they are counted in this process, for good.
+    requests: Vec<Reservation>,
+    tokens: Vec<Reservation>,
+}
+
+impl Taking {
+    fn of(&mut self, kind: MeterKind) -> &mut Vec<Reservation> {
+        match kind {
+            MeterKind::Requests => &mut self.requests,
+            MeterKind::Tokens => &mut self.tokens,
+        }
+    }
+
+    /// Whether others are to be asked first.
+    fn is_pending(&self) -> bool {
+        self.requests.iter().chain(&self.tokens).any(Reservation::is_pending)
+    }
+
+    fn give_back(self, now: Duration) {
+        for mut reservation in self.requests.into_iter().chain(self.tokens) {
+            reservation.settle(0, now);
+        }
+    }
+}
+
+/// Why a request does not go on.
+enum No {
+    Full(Full),
+    /// Those who share the counts cannot be asked. This process has counted it.
+    Unknown {
+        reason: String,
+        taken: Taking,
+    },
+}
 
 /// Which limit said no.
 struct Full {
@@ -146,28 +195,21 @@ impl Stage for RateGuard {
             Ok(subject) => subject,
             Err(reason) => return Hook::Done(Verdict::Fault(reason)),
         };
-        let full = match self.take(visit.exchange, &subject) {
-            Ok(reserved) => return Hook::Done(self.goes_on(visit, &subject, reserved)),
-            Err(full) => full,
+        let no = match self.take(visit.exchange, &subject) {
+            Ok(taken) if taken.is_pending() => {
+                return Hook::Wait(Box::pin(async move {
+                    match self.confirm(visit.exchange, taken).await {
+                        Ok(taken) => self.goes_on(visit, &subject, taken),
+                        Err(no) => self.beyond(visit, subject, no).await,
+                    }
+                }));
+            }
+            Ok(taken) => return Hook::Done(self.goes_on(visit, &subject, taken)),
+            Err(full) => No::Full(full),
         };
         match &self.beyond {
-            Beyond::Deny => Hook::Done(refused(visit, &full)),
-            Beyond::Route(model) => {
-                visit.notes.fact("limit", format!("{}", full.rate));
-                reroute(visit.exchange, model, visit.notes);
-                CONTINUE
-            }
-            Beyond::Wait(patience) => Hook::Wait(Box::pin(async move {
-                let clock = Arc::clone(&visit.exchange.gateway.clock);
-                let after = |full: &Full| full.taken.retry_after;
-                let again = || self.take(visit.exchange, &subject);
-                let (taken, waited) = patience.until(&*clock, full, after, again).await;
-                visit.notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-                match taken {
-                    Ok(reserved) => self.goes_on(visit, &subject, reserved),
-                    Err(full) => refused(visit, &full),
-                }
-            })),
+            Beyond::Wait(_) => Hook::Wait(Box::pin(self.beyond(visit, subject, no))),
+            Beyond::Deny | Beyond::Route(_) => Hook::Done(self.refuse(visit, no)),
         }
     }
 
@@ -201,17 +243,82 @@ impl Stage for RateGuard {
     }
 }
 
-fn refused(visit: Visit<'_>, full: &Full) -> Verdict {
-    visit.notes.fact("limit", format!("{}", full.rate));
-    visit.notes.fact("remaining", full.taken.remaining);
-    told(full.kind, full.rate, &full.taken).set(visit.exchange);
-    Verdict::Deny(Box::new(full.denial()))
-}
-
 impl RateGuard {
-    fn goes_on(&self, visit: Visit<'_>, subject: &Subject, reserved: Vec<Reservation>) -> Verdict {
-        if !reserved.is_empty() {
-            *visit.slot = Some(Box::new(Reserved(reserved)));
+    /// There is no room: it waits for some, if the policy says so, and is refused.
+    async fn beyond(&self, visit: Visit<'_>, subject: Subject, no: No) -> Verdict {
+        let Beyond::Wait(patience) = &self.beyond else { return self.refuse(visit, no) };
+        let clock = Arc::clone(&visit.exchange.gateway.clock);
+        let x = &*visit.exchange;
+        let after = |no: &No| match no {
+            No::Full(full) => full.taken.retry_after,
+            No::Unknown { .. } => None,
+        };
+        let again = || -> BoxFuture<'_, Result<Taking, No>> {
+            match self.take(x, &subject) {
+                Ok(taken) if taken.is_pending() => Box::pin(self.confirm(x, taken)),
+                Ok(taken) => Box::pin(ready(Ok(taken))),
+                Err(full) => Box::pin(ready(Err(No::Full(full)))),
+            }
+        };
+        let (taken, waited) = patience.until(&*clock, no, after, again).await;
+        visit.notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        match taken {
+            Ok(taken) => self.goes_on(visit, &subject, taken),
+            Err(no) => self.refuse(visit, no),
+        }
+    }
+
+    fn refuse(&self, visit: Visit<'_>, no: No) -> Verdict {
+        let full = match no {
+            No::Full(full) => full,
+            No::Unknown { reason, taken } => {
+                // Where the policy lets it go on, it counts in this process.
+                match self.is_lenient {
+                    true => *visit.slot = Some(Box::new(Reserved(taken.tokens))),
+                    false => taken.give_back(visit.exchange.now()),
+                }
+                return Verdict::Fault(reason);
+            }
+        };
+        visit.notes.fact("limit", format!("{}", full.rate));
+        if let Beyond::Route(model) = &self.beyond {
+            reroute(visit.exchange, model, visit.notes);
+            return Verdict::Continue;
+        }
+        visit.notes.fact("remaining", full.taken.remaining);
+        told(full.kind, full.rate, &full.taken).set(visit.exchange);
+        Verdict::Deny(Box::new(full.denial()))
+    }
+
+    /// Waits for the word of those who share the counts.
+    async fn confirm(&self, x: &Exchange, mut taking: Taking) -> Result<Taking, No> {
+        let mut unknown = None;
+        let parts = [(MeterKind::Requests, &self.requests), (MeterKind::Tokens, &self.tokens)];
+        for (kind, rates) in parts {
+            for n in 0..rates.len() {
+                let (Some(rate), Some(reservation)) = (rates.get(n), taking.of(kind).get_mut(n)) else {
+                    break;
+                };
+                match reservation.word().await {
+                    Word::Granted(_) => {}
+                    Word::Failed(error) => unknown = Some(error.to_string()),
+                    Word::Refused(taken) => {
+                        let full = Full { kind, rate: *rate, taken, wanted: reservation.reserved() };
+                        taking.give_back(x.now());
+                        return Err(No::Full(full));
+                    }
+                }
+            }
+        }
+        match unknown {
+            None => Ok(taking),
+            Some(reason) => Err(No::Unknown { reason, taken: taking }),
+        }
+    }
+
+    fn goes_on(&self, visit: Visit<'_>, subject: &Subject, taken: Taking) -> Verdict {
+        if !taken.tokens.is_empty() {
+            *visit.slot = Some(Box::new(Reserved(taken.tokens)));
         }
         if self.report {
             self.report(visit.exchange, subject);
@@ -224,38 +331,43 @@ impl RateGuard {
     }
 
     /// Takes from all limits, or from none.
-    fn take(&self, x: &Exchange, subject: &Subject) -> Result<Vec<Reservation>, Full> {
+    fn take(&self, x: &Exchange, subject: &Subject) -> Result<Taking, Full> {
         let (limits, now) = (&x.gateway.state.limits, x.now());
-        let give_back = |up_to: usize| {
-            for rate in self.requests.iter().take(up_to) {
-                limits.refund(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now);
-            }
-        };
+        let mut taking = Taking::default();
         for (n, rate) in self.requests.iter().enumerate() {
-            let taken = limits.take(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now);
-            if !taken.allowed {
-                give_back(n);
-                return Err(Full { kind: MeterKind::Requests, rate: *rate, taken, wanted: 1 });
+            match limits.spend(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now) {
+                Ok(reservation) => taking.requests.extend(reservation),
+                Err(taken) => {
+                    self.give_back(x, subject, n, taking);
+                    return Err(Full { kind: MeterKind::Requests, rate: *rate, taken, wanted: 1 });
+                }
             }
         }
         if self.tokens.is_empty() {
-            return Ok(Vec::new());
+            return Ok(taking);
         }
         let wanted = x.plan.services().request_tokens(&x.request);
-        let mut reserved: Vec<Reservation> = Vec::with_capacity(self.tokens.len());
         for rate in &self.tokens {
             match limits.reserve(&self.meter(x, subject, MeterKind::Tokens, *rate), wanted, rate.count, now) {
-                Ok(reservation) => reserved.push(reservation),
+                Ok(reservation) => taking.tokens.push(reservation),
                 Err(taken) => {
-                    give_back(self.requests.len());
-                    for mut reservation in reserved {
-                        reservation.settle(0, now);
-                    }
+                    self.give_back(x, subject, self.requests.len(), taking);
                     return Err(Full { kind: MeterKind::Tokens, rate: *rate, taken, wanted });
                 }
             }
         }
-        Ok(reserved)
+        Ok(taking)
+    }
+
+    /// Gives back what was taken before one of the limits refused: the first so many of requests, and the rest.
+    fn give_back(&self, x: &Exchange, subject: &Subject, requests: usize, taking: Taking) {
+        let (limits, now) = (&x.gateway.state.limits, x.now());
+        if taking.requests.is_empty() {
+            for rate in self.requests.iter().take(requests) {
+                limits.refund(&self.meter(x, subject, MeterKind::Requests, *rate), 1, rate.count, now);
+            }
+        }
+        taking.give_back(now);
     }
 
     /// Sets the headers that tell what is left of the first limit of each kind.

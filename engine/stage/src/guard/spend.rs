@@ -5,6 +5,7 @@ use super::then::{Beyond, Then, ThenSettings, reroute};
 use super::told::{Counted, Told};
 use crate::Metrics;
 use crate::per::{Per, Subject};
+use futures::future::{BoxFuture, ready};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use weir_message::{Denial, ErrorCode, Usage};
 use weir_pipeline::{
     CONTINUE, Declares, Exchange, Hook, Slot, TEXT_OPERATIONS, Verdict, Visit, Workbench, Worst,
 };
-use weir_policy::{Expr, Spanned, StageDecl};
+use weir_policy::{Expr, OnError, Spanned, StageDecl};
 use weir_state::{Account, Crossed, Holding, Secured, Shortfall, Space, TimeZone, Unit, Window};
 
 /// When to come back if requests under way hold what is left.
@@ -67,6 +68,8 @@ pub(super) struct Limits {
     metrics: Metrics,
     beside: Beside,
     report: bool,
+    /// Whether a request goes on where what it may come to cannot be written down.
+    is_lenient: bool,
 }
 
 /// So much in a window.
@@ -134,7 +137,8 @@ impl Limits {
         let meter = format!("{}/{}", bench.home, decl.name);
         let report = common.report;
         let metrics = metrics.clone();
-        Some(Self { meter, unit, limits, per, zone, warn, webhook, metrics, beside, report })
+        let is_lenient = decl.on_error == OnError::Skip;
+        Some(Self { meter, unit, limits, per, zone, warn, webhook, metrics, beside, report, is_lenient })
     }
 
     /// What a stage with these limits does and needs.
@@ -185,44 +189,93 @@ impl Limits {
             Ok(held) => return self.keep(Visit { exchange: x, slot, notes }, subject, held),
             Err(short) => short,
         };
-        match &self.beside {
-            Beside::As(Beyond::Deny) => Hook::Done(self.refuse(x, notes, &short, amount)),
-            Beside::As(Beyond::Route(model)) => {
-                self.tell(&short.shortfall, notes);
-                reroute(x, model, notes);
-                CONTINUE
+        if let Beside::Shorten = &self.beside
+            && let Some((held, short)) = self.shorten(x, &short, &subject, amount_at)
+        {
+            notes.fact("shortened_to", short.tokens);
+            notes.fact("reserved", self.number(short.amount));
+            return self.keep(Visit { exchange: x, slot, notes }, subject, held);
+        }
+        let looked = self.look_again(x, &subject);
+        match (&self.beside, looked) {
+            (Beside::As(Beyond::Wait(_)), looked) | (_, looked @ Some(_)) => Hook::Wait(Box::pin(
+                self.beyond(Visit { exchange: x, slot, notes }, subject, amount, short, looked),
+            )),
+            (_, None) => Hook::Done(self.refuse(x, notes, &short, amount)),
+        }
+    }
+
+    /// There is no room as far as is known here: it looks whether others gave some back, waits, if the policy says so, and is refused.
+    async fn beyond(
+        &self,
+        visit: Visit<'_>,
+        subject: Subject,
+        amount: u64,
+        short: Short,
+        looked: Option<Secured>,
+    ) -> Verdict {
+        let Visit { exchange: x, slot, notes } = visit;
+        let mut short = short;
+        if let Some(looked) = looked {
+            if let Err(error) = looked.await {
+                return Verdict::Fault(error.to_string());
             }
-            Beside::As(Beyond::Wait(patience)) => Hook::Wait(Box::pin(async move {
-                let clock = Arc::clone(&x.gateway.clock);
-                let after = |short: &Short| self.comes_free(short, amount);
-                let again = || self.hold(x, &subject, amount);
-                let (held, waited) = patience.until(&*clock, short, after, again).await;
-                notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
-                match held {
-                    Ok(held) => self.secure(Visit { exchange: x, slot, notes }, subject, held).await,
-                    Err(short) => self.refuse(x, notes, &short, amount),
-                }
-            })),
-            Beside::Shorten => {
-                let longest = longest_within(short.shortfall.left, |tokens| amount_at(x, tokens));
-                let fits = longest.and_then(|tokens| {
-                    let amount = amount_at(x, tokens).ok()?;
-                    let held = self.hold(x, &subject, amount).ok()?;
-                    // What has no field for it cannot be shortened; then nothing is held.
-                    if weir_dialect::limit_output(&mut x.request, tokens) {
-                        return Some((held, tokens, amount));
-                    }
-                    held.holding.release();
-                    None
-                });
-                let Some((held, tokens, amount)) = fits else {
-                    return Hook::Done(self.refuse(x, notes, &short, amount));
-                };
-                notes.fact("shortened_to", tokens);
-                notes.fact("reserved", self.number(amount));
-                self.keep(Visit { exchange: x, slot, notes }, subject, held)
+            match self.hold(x, &subject, amount) {
+                Ok(held) => return self.secure(Visit { exchange: x, slot, notes }, subject, held).await,
+                Err(still) => short = still,
             }
         }
+        let Beside::As(Beyond::Wait(patience)) = &self.beside else {
+            return self.refuse(x, notes, &short, amount);
+        };
+        let clock = Arc::clone(&x.gateway.clock);
+        let after = |short: &Short| self.comes_free(short, amount);
+        let asked = &*x;
+        let again = || -> BoxFuture<'_, Result<Held, Short>> {
+            let held = self.hold(asked, &subject, amount);
+            match self.look_again(asked, &subject).filter(|_| held.is_err()) {
+                None => Box::pin(ready(held)),
+                Some(looked) => {
+                    let subject = &subject;
+                    Box::pin(async move {
+                        // Who cannot be asked leaves things as they were.
+                        let _ = looked.await;
+                        self.hold(asked, subject, amount)
+                    })
+                }
+            }
+        };
+        let (held, waited) = patience.until(&*clock, short, after, again).await;
+        notes.fact("waited_ms", u64::try_from(waited.as_millis()).unwrap_or(u64::MAX));
+        match held {
+            Ok(held) => self.secure(Visit { exchange: x, slot, notes }, subject, held).await,
+            Err(short) => self.refuse(x, notes, &short, amount),
+        }
+    }
+
+    /// Where others share the totals: a look at what they left.
+    fn look_again(&self, x: &Exchange, subject: &Subject) -> Option<Secured> {
+        let now = x.gateway.clock.unix_nanos();
+        x.gateway.state.totals.look_again(&self.accounts(x, subject, now), now)
+    }
+
+    /// Makes the answer as short as what is left allows, and holds what that may come to.
+    fn shorten(
+        &self,
+        x: &mut Exchange,
+        short: &Short,
+        subject: &Subject,
+        amount_at: impl Fn(&Exchange, u64) -> Result<u64, String>,
+    ) -> Option<(Held, Shortened)> {
+        let tokens = longest_within(short.shortfall.left, |tokens| amount_at(x, tokens))?;
+        let amount = amount_at(x, tokens).ok()?;
+        let held = self.hold(x, subject, amount).ok()?;
+        // What has no field for it cannot be shortened; then nothing is held.
+        if weir_dialect::limit_output(&mut x.request, tokens) {
+            return Some((held, Shortened { tokens, amount }));
+        }
+        held.holding.release();
+        None
     }
 
     /// Holds an amount in all totals, or says which has no room.
@@ -268,6 +321,10 @@ impl Limits {
         // Kept before the wait: whoever leaves meanwhile gets it back at the end.
         *slot = Some(Box::new(held.holding));
         if let Err(error) = secured.await {
+            // Where the policy lets it go on, it counts in this process, and is written down later.
+            if let (false, Some(holding)) = (self.is_lenient, take(slot)) {
+                holding.release();
+            }
             return Verdict::Fault(error.to_string());
         }
         let Some(shortfall) = inside(slot).and_then(|holding| holding.shortfall()) else {
@@ -289,6 +346,10 @@ impl Limits {
         amount: u64,
     ) -> Verdict {
         self.tell(&short.shortfall, notes);
+        if let Beside::As(Beyond::Route(model)) = &self.beside {
+            reroute(x, model, notes);
+            return Verdict::Continue;
+        }
         if let Some(limit) = self.limits.get(short.shortfall.limit) {
             self.told(limit.amount, short.shortfall.left, short.until_end()).set(x);
         }
@@ -422,6 +483,12 @@ struct Held {
     /// When the window of each limit ends.
     ends: Vec<Option<i64>>,
     now: i64,
+}
+
+/// An answer that was made shorter.
+struct Shortened {
+    tokens: u64,
+    amount: u64,
 }
 
 /// What there is no room for.

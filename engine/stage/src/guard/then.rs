@@ -1,5 +1,6 @@
 //! What becomes of a request that a limit has no room for: it is refused, waits, or goes on with another model.
 
+use futures::future::BoxFuture;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
@@ -120,12 +121,12 @@ impl Patience {
 
     /// Tries again and again, each time after as long as the last try says, until it succeeds, gives up, or the deadline would
     /// pass; then with why the last try failed. How long it took is told too.
-    pub(super) async fn until<T, E>(
+    pub(super) async fn until<'a, T, E>(
         &self,
         clock: &dyn Clock,
         first: E,
         after: impl Fn(&E) -> Option<Duration>,
-        mut again: impl FnMut() -> Result<T, E>,
+        mut again: impl FnMut() -> BoxFuture<'a, Result<T, E>>,
     ) -> (Result<T, E>, Duration) {
         let began = clock.now();
         let Some(_seat) = Seat::take(self) else { return (Err(first), Duration::ZERO) };
@@ -138,7 +139,7 @@ impl Patience {
                 }
                 _ => return (Err(last), waited),
             }
-            match again() {
+            match again().await {
                 Ok(done) => return (Ok(done), clock.now().saturating_sub(began)),
                 Err(error) => last = error,
             }

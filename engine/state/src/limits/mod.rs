@@ -9,6 +9,7 @@
 
 mod cell;
 mod reservation;
+mod shared;
 #[cfg(test)]
 mod tests;
 
@@ -17,9 +18,12 @@ use ahash::RandomState;
 use cell::{Cell, Dead, Rate, grains, units};
 use papaya::Equivalent;
 pub use reservation::Reservation;
+pub use shared::Word;
+pub(crate) use shared::{Answer, Ask, RateStore};
+use shared::{Shared, Turn};
 use std::hash::{Hash, Hasher};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 /// What a meter counts.
@@ -62,6 +66,8 @@ pub struct Taken {
 /// All counts of a process.
 pub struct Limiter {
     shards: Box<[Shard]>,
+    /// Where live counts are shared with other processes.
+    shared: OnceLock<Arc<Shared>>,
     hasher: RandomState,
 }
 
@@ -84,14 +90,42 @@ impl Limiter {
             cells: papaya::HashMap::with_hasher(hasher.clone()),
             sweep_at: AtomicUsize::new(SWEEP_FROM),
         };
-        Self { shards: (0..SHARDS).map(|_| shard()).collect(), hasher }
+        Self { shards: (0..SHARDS).map(|_| shard()).collect(), shared: OnceLock::new(), hasher }
     }
 
-    /// Uses `amount`, if so much is left of `limit`; all or nothing, and exact however many ask at once. An amount of 0 asks
+    /// Shares live counts with other processes from now on: [`spend`](Self::spend) and [`reserve`](Self::reserve) ask the store.
+    pub(crate) fn share(&self, store: Arc<dyn RateStore>, runtime: &tokio::runtime::Handle) {
+        self.shared.get_or_init(|| Arc::new(Shared::new(store, runtime)));
+    }
+
+    fn shared(&self, meter: &Meter<'_>) -> Option<&Arc<Shared>> {
+        self.shared.get().filter(|_| meter.space == Space::Live)
+    }
+
+    /// Uses `amount` for good. Where counts are shared it may have to be [waited for](Reservation::word), and can be given back if
+    /// another limit refuses.
+    ///
+    /// # Errors
+    /// What [`take`](Self::take) says, when so much is not left.
+    pub fn spend(
+        &self,
+        meter: &Meter<'_>,
+        amount: u64,
+        limit: u64,
+        now: Duration,
+    ) -> Result<Option<Reservation>, Taken> {
+        if self.shared(meter).is_some() {
+            return self.reserve(meter, amount, limit, now).map(Some);
+        }
+        let taken = self.take(meter, amount, limit, now);
+        if taken.allowed { Ok(None) } else { Err(taken) }
+    }
+
+    /// Uses `amount`, if so much is left of `limit`, among the counts of this process; all or nothing, and exact however many ask at once. An amount of 0 asks
     /// whether anything is left.
     pub fn take(&self, meter: &Meter<'_>, amount: u64, limit: u64, now: Duration) -> Taken {
         let rate = Rate::new(limit, meter.window, now);
-        let live = self.live_under(meter, rate);
+        let live = self.live_under(meter, rate, now);
         let level = self.with_cell(meter, rate, now, |cell| cell.update(rate, take(rate, live, amount)));
         verdict(rate, live.saturating_add(level), amount)
     }
@@ -99,7 +133,10 @@ impl Limiter {
     /// What [`take`](Self::take) would say, using nothing.
     pub fn peek(&self, meter: &Meter<'_>, amount: u64, limit: u64, now: Duration) -> Taken {
         let rate = Rate::new(limit, meter.window, now);
-        let level = self.live_under(meter, rate).saturating_add(self.level(meter, rate));
+        let level = match self.shared(meter) {
+            Some(shared) => shared.level(meter, now),
+            None => self.live_under(meter, rate, now).saturating_add(self.level(meter, rate)),
+        };
         let taken = verdict(rate, level, amount);
         if !taken.allowed {
             return taken;
@@ -135,8 +172,12 @@ impl Limiter {
         limit: u64,
         now: Duration,
     ) -> Result<Reservation, Taken> {
+        if let Some(shared) = self.shared(meter) {
+            let (cell, turn) = shared.take(meter, amount, limit, now)?;
+            return Ok(Reservation::shared(Arc::clone(shared), cell, amount, turn));
+        }
         let rate = Rate::new(limit, meter.window, now);
-        let live = self.live_under(meter, rate);
+        let live = self.live_under(meter, rate, now);
         let (cell, level) = self.with_cell(meter, rate, now, |cell| {
             // Held before it is counted: the sweep leaves alone what somebody holds.
             let held = Arc::clone(cell);
@@ -152,14 +193,17 @@ impl Limiter {
 
     /// How many subjects are counted.
     pub fn subjects(&self) -> usize {
-        self.shards.iter().map(|shard| shard.cells.len()).sum()
+        self.shards.iter().map(|shard| shard.cells.len()).sum::<usize>()
+            + self.shared.get().map_or(0, |s| s.len())
     }
 
     /// The live level that a stage in shadow counts on top of; zero for others.
-    fn live_under(&self, meter: &Meter<'_>, rate: Rate) -> u64 {
-        match meter.space {
-            Space::Live => 0,
-            Space::Shadow => self.level(&Meter { space: Space::Live, ..*meter }, rate),
+    fn live_under(&self, meter: &Meter<'_>, rate: Rate, now: Duration) -> u64 {
+        let live = Meter { space: Space::Live, ..*meter };
+        match (meter.space, self.shared.get()) {
+            (Space::Live, _) => 0,
+            (Space::Shadow, None) => self.level(&live, rate),
+            (Space::Shadow, Some(shared)) => shared.level(&live, now),
         }
     }
 
@@ -260,11 +304,11 @@ fn verdict(rate: Rate, level: u64, amount: u64) -> Taken {
 
 /// [`Meter`], owned.
 #[derive(Debug, PartialEq, Eq)]
-struct Key {
+pub(crate) struct Key {
     space: Space,
     name: Box<str>,
     kind: MeterKind,
-    window: Duration,
+    pub(crate) window: Duration,
     subject: Box<str>,
 }
 
@@ -274,7 +318,7 @@ impl Key {
         Self { space, name: name.into(), kind, window, subject: subject.into() }
     }
 
-    fn as_meter(&self) -> Meter<'_> {
+    pub(crate) fn as_meter(&self) -> Meter<'_> {
         let Key { space, name, kind, window, subject } = self;
         Meter { space: *space, name, kind: *kind, window: *window, subject }
     }

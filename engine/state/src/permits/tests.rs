@@ -17,7 +17,7 @@ fn queued(admission: Admission) -> Queued {
 
 fn poll(queued: &mut Queued) -> Option<Admitted> {
     match Pin::new(queued).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(permit) => Some(permit),
+        Poll::Ready(permit) => Some(permit.expect("nobody is refused who has a place in line")),
         Poll::Pending => None,
     }
 }

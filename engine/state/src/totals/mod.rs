@@ -3,8 +3,8 @@
 //! Before a request goes out, the most that it may come to is reserved in all of its totals, or in none; when it has ended, what
 //! it came to is settled and the rest given back. With a file ([`Totals::open`]) the totals outlive the process: a reservation
 //! is on disk before the request goes on. To spare most requests that wait, more than is needed is leased at a time: 1/512 of the
-//! limit. After a crash what was leased counts as spent, so the limit holds; a clean end gives back what was not used. Several
-//! processes may share a file: each leases for itself.
+//! limit, and never more than 1/16 of what is left. After a crash what was leased counts as spent, so the limit holds; a clean end
+//! gives back what was not used. Several processes may share a file, or a store that all machines reach: each leases for itself.
 //!
 //! What was given back is written within 100 ms of calm; so is what a request came to beyond its reservation.
 
@@ -14,19 +14,26 @@ mod reservation;
 mod tests;
 mod total;
 mod window;
+mod writer;
 
 pub use reservation::{Crossed, Holding, Secured, Shortfall};
 pub use total::{Account, Unit};
 pub use window::{Window, time_zone, time_zones};
 
+use crate::promise::Promise;
 use crate::{Space, StateError};
 use ahash::RandomState;
-use file::Writer;
-use reservation::{Outcome, Part};
+use file::FileStore;
+use reservation::Part;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use total::{Key, Total};
+use total::Key;
+use writer::Writer;
+pub(crate) use {
+    total::Total,
+    writer::{Row, Store},
+};
 
 /// Totals are swept for windows that are over when there are so many.
 const SWEEP_FROM: usize = 4096;
@@ -55,11 +62,13 @@ impl Totals {
     /// # Errors
     /// The file cannot be used: it is locked, damaged or none of ours. Nothing is done to it.
     pub fn open(&self, path: &Path) -> Result<(), StateError> {
-        let writer = Writer::open(path)?;
-        self.writer.set(writer).map_err(|_| StateError::File {
-            path: path.to_owned(),
-            reason: "the totals have a file already".to_owned(),
-        })
+        self.keep_in(Box::new(FileStore::open(path)?))
+    }
+
+    /// Keeps the totals in a store from now on. Call it before the first reservation.
+    pub(crate) fn keep_in(&self, store: Box<dyn Store>) -> Result<(), StateError> {
+        let taken = store.error("the totals are kept elsewhere already");
+        self.writer.set(Writer::open(store)?).map_err(|_| taken)
     }
 
     /// Writes what was spent to the last cent, and lets go of the file. What requests under way hold counts as spent. Later
@@ -113,6 +122,19 @@ impl Totals {
             }
         }
         Ok(holding)
+    }
+
+    /// Where others share the totals, what they gave back may have made room since they were last read. Waits until these are read
+    /// again; `None` if they were just now, or nobody shares them.
+    pub fn look_again(&self, accounts: &[(Account<'_>, u64)], now: i64) -> Option<Secured> {
+        let writer = self.writer.get()?;
+        let map = self.map.pin();
+        let live = accounts.iter().filter(|(account, _)| account.space == Space::Live);
+        let waits: Vec<_> = live
+            .filter_map(|(account, _)| map.get(account))
+            .filter_map(|total| writer.look_again(total, now))
+            .collect();
+        (!waits.is_empty()).then_some(Secured(waits))
     }
 
     /// What is known here to be spent in a total: in this process, and before it as far as it asked.
@@ -219,6 +241,9 @@ impl Default for Totals {
         Self::new()
     }
 }
+
+/// What came of a wait for the store.
+type Outcome = Promise<Result<(), StateError>>;
 
 /// Whom a write has to tell.
 type Waiting = Vec<(u64, Arc<Outcome>)>;

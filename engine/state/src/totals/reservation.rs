@@ -1,12 +1,12 @@
 //! What a request holds in its totals until its true amount is known.
 
-use super::Totals;
 use super::total::Total;
+use super::{Outcome, Totals};
 use crate::StateError;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 /// Why a reservation was refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,14 +51,14 @@ impl Holding {
         self.amount
     }
 
-    /// Waits until it is on disk that so much is held; `None` if it is already, or nothing is kept on disk. Only then may the
-    /// request go on.
+    /// Waits until it is on disk, or in the shared store, that so much is held; `None` if it is already, or totals are kept in this
+    /// process alone. Only then may the request go on.
     pub fn secured(&mut self) -> Option<Secured> {
         let waits = std::mem::take(&mut self.waits);
         (!waits.is_empty()).then_some(Secured(waits))
     }
 
-    /// What does not fit after all, once [`secured`](Self::secured): others that share the file were first.
+    /// What does not fit after all, once [`secured`](Self::secured): others that share the file or the store were first.
     pub fn shortfall(&self) -> Option<Shortfall> {
         self.parts.iter().enumerate().find_map(|(limit, part)| {
             let inner = part.total.lock();
@@ -111,47 +111,19 @@ impl Drop for Holding {
     }
 }
 
-/// What came of a wait for the disk.
-#[derive(Default)]
-pub(super) struct Outcome(Mutex<Progress>);
-
-#[derive(Default)]
-struct Progress {
-    came: Option<Result<(), StateError>>,
-    waker: Option<Waker>,
-}
-
-impl Outcome {
-    pub(super) fn come(&self, outcome: Result<(), StateError>) {
-        let waker = {
-            let mut progress = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            progress.came = Some(outcome);
-            progress.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-    }
-}
-
-/// A wait until a holding is on disk.
-pub struct Secured(Vec<Arc<Outcome>>);
+/// A wait until what is held stands where totals are kept.
+pub struct Secured(pub(super) Vec<Arc<Outcome>>);
 
 impl Future for Secured {
     type Output = Result<(), StateError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         while let Some(outcome) = self.0.last() {
-            let mut progress = outcome.0.lock().unwrap_or_else(PoisonError::into_inner);
-            match progress.came.take() {
-                None => {
-                    progress.waker = Some(context.waker().clone());
-                    return Poll::Pending;
-                }
-                Some(Err(error)) => return Poll::Ready(Err(error)),
-                Some(Ok(())) => drop(progress),
+            match outcome.poll(context) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(())) => drop(self.0.pop()),
             }
-            self.0.pop();
         }
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,6 @@
 //! One total: what a subject spent and holds in one window, and how much of it is on disk.
 
-use super::reservation::Outcome;
+use super::Outcome;
 use super::window::Window;
 use crate::Space;
 use papaya::Equivalent;
@@ -12,6 +12,8 @@ use weir_diagnostic::units::Calendar;
 pub(super) const CALM: i64 = 50_000_000;
 /// What is leased ahead: this part of the limit. So much of it a crash can cost.
 const SLICES: u64 = 512;
+/// And no more than this part of what is left: near its end a limit is not held up by what nobody uses.
+const NEAR_END: u64 = 16;
 
 /// What is counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -39,7 +41,7 @@ pub struct Account<'a> {
 
 /// [`Account`], owned.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Key {
+pub(crate) struct Key {
     pub space: Space,
     pub meter: Box<str>,
     pub unit: Unit,
@@ -53,13 +55,13 @@ impl Key {
         Self { space, meter: meter.into(), unit, subject: subject.into(), window }
     }
 
-    pub(super) fn as_account(&self) -> Account<'_> {
+    pub(crate) fn as_account(&self) -> Account<'_> {
         let Key { space, meter, unit, subject, window } = self;
         Account { space: *space, meter, unit: *unit, subject, window: *window }
     }
 
     /// What is counted in which kind of window, as a number that stays.
-    pub(super) fn kind(&self) -> u8 {
+    pub(crate) fn kind(&self) -> u8 {
         let calendar = match self.window.calendar {
             Calendar::Hour => 0,
             Calendar::Day => 1,
@@ -100,7 +102,7 @@ impl Equivalent<Key> for Account<'_> {
 }
 
 /// One total.
-pub(super) struct Total {
+pub(crate) struct Total {
     pub key: Key,
     inner: Mutex<Inner>,
 }
@@ -129,9 +131,16 @@ pub(super) struct Inner {
     pub told: u64,
     /// Who waits for the lease to reach how much.
     pub waiting: Vec<(u64, Arc<Outcome>)>,
-    /// Among those to be written at once, or in time.
+    /// What others had spent when a shared store lost it.
+    pub lost: u64,
+    /// The number of the last write that came to a store that numbers them.
+    pub acknowledged: u64,
+    /// When it was last read from the store, in nanoseconds since 1970 UTC.
+    pub read_at: i64,
+    /// Among those to be written at once, in time, or again.
     pub is_urgent: bool,
     pub is_lazy: bool,
+    pub is_failed: bool,
     /// It has left the map; look again.
     pub is_gone: bool,
 }
@@ -164,7 +173,7 @@ impl Inner {
             return false;
         }
         self.reserved = self.reserved.saturating_add(amount);
-        self.slice = (limit / SLICES).max(1);
+        self.slice = (limit / SLICES).min((limit - after) / NEAR_END).max(1);
         self.look(now);
         true
     }
