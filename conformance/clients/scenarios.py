@@ -75,6 +75,7 @@ def said(text="", calls=(), finish="stop", reasoning="", usage=(20, 10, 0), sign
 PARIS, BERLIN = call("call_1", "weather", city="Paris", days=2), call("call_2", "weather", city="Zürich \"a\"\n", days=-7)
 MAIL = call("call_3", "send_mail", to="ann@example.com", body="It rains.")
 ASKED = turn("user", "What is a weir?")
+THOUGHT = "They ask about rivers.\nSo:"
 TALK = [turn("user", "Hello"), turn("assistant", "Hello yourself."), ASKED]
 
 SCENARIOS = {
@@ -161,7 +162,17 @@ SCENARIOS = {
     },
     "thought": {
         "ask": {"turns": [ASKED], "max_tokens": 4000, "thinks": True},
-        "answer": said("A low dam.", reasoning="They ask about rivers.\nSo:", signature="c2lnbmVk", usage=(20, 30, 0)),
+        "answer": said("A low dam.", reasoning=THOUGHT, signature="c2lnbmVk", usage=(20, 30, 0)),
+    },
+    # Asked by thoughts.py alone, with what a client got for `thought`.
+    "thought-again": {
+        "ask": {
+            "turns": [ASKED, turn("assistant", {"thought": THOUGHT, "signature": "c2lnbmVk"}, "A low dam."), turn("user", "And then?")],
+            "max_tokens": 4000,
+            "thinks": True,
+        },
+        "answer": said("It raises the water."),
+        "alone": True,
     },
     **{
         f"error-{status}": {"ask": {"turns": [ASKED]}, "error": status, "tells": tells}

@@ -58,6 +58,8 @@ def part_of(part):
         case "image":
             assert part["source"]["media_type"] == "image/png", part
             return {"image": part["source"]["data"]}
+        case "thinking":
+            return {"thought": part["thinking"], "signature": part["signature"]}
         case "tool_use":
             return {"call": {"id": part["id"], "name": part["name"], "arguments": part["input"]}}
         case "tool_result":

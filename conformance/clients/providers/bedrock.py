@@ -64,6 +64,9 @@ def part_of(part):
     if "image" in part:
         assert part["image"]["format"] == "png", part
         return {"image": part["image"]["source"]["bytes"]}
+    if "reasoningContent" in part:
+        said = part["reasoningContent"]["reasoningText"]
+        return {"thought": said["text"], "signature": said["signature"]}
     if "toolUse" in part:
         made = part["toolUse"]
         return {"call": {"id": made["toolUseId"], "name": made["name"], "arguments": made["input"]}}

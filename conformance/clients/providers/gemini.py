@@ -29,7 +29,12 @@ def streams(path, body):
 def read(body):
     turns = []
     for content in body["contents"]:
-        parts = [part_of(part) for part in content["parts"]]
+        parts = [part_of(part) for part in content["parts"] if "thought" not in part]
+        # The signature stands with the words behind the thought.
+        seal = [part["thoughtSignature"] for part in content["parts"] if "thoughtSignature" in part]
+        thought = "".join(part["text"] for part in content["parts"] if "thought" in part)
+        if thought:
+            parts = [{"thought": thought, "signature": "".join(seal)}, *parts]
         results = [part for part in parts if isinstance(part, dict) and "result" in part]
         rest = [part for part in parts if part not in results]
         if results:

@@ -1,6 +1,7 @@
 //! Content blocks, in requests and whole replies. A block has one member, whose name is its kind.
 
 use super::media::media_type;
+use crate::gemini::signature;
 use crate::scan::{Flaw, Lit, Next, Scan, Scanned, What, place};
 use bytestring::ByteString;
 use weir_message::{
@@ -249,7 +250,7 @@ fn reasoning(scan: &mut Scan<'_>, out: &mut Vec<Part>) -> Scanned<()> {
             Ok(())
         }
         ("redactedContent", Next::String) => {
-            out.push(Part::Sealed(string(scan)?));
+            out.push(Part::Sealed(signature::of_bytes(string(scan)?)));
             Ok(())
         }
         _ => scan.skip().map(|_| ()),

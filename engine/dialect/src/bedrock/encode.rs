@@ -3,7 +3,7 @@
 use crate::Identity;
 use crate::anthropic::turns::input;
 use crate::compose::{Array, Object, object};
-use crate::fields::is_base64;
+use crate::gemini::signature;
 use bytes::Bytes;
 use bytestring::ByteString;
 use serde::Deserialize;
@@ -104,10 +104,9 @@ fn content(a: &mut Array<'_>, parts: &[Part], identity: &Identity) {
                     });
                 });
             }),
-            // Readers decode it.
-            Part::Sealed(data) if is_base64(data) => a.object(|o| {
+            Part::Sealed(data) => a.object(|o| {
                 o.object("reasoningContent", |o| {
-                    o.base64("redactedContent", "", data);
+                    o.base64("redactedContent", "", &signature::as_bytes(data));
                 });
             }),
             Part::ToolCall(call) => a.object(|o| {
@@ -117,8 +116,7 @@ fn content(a: &mut Array<'_>, parts: &[Part], identity: &Identity) {
                 });
             }),
             Part::Other { raw, .. } if is_own(raw) => a.raw(raw),
-            Part::Sealed(_)
-            | Part::ToolResult(_)
+            Part::ToolResult(_)
             | Part::Media(_)
             | Part::Citation(_)
             | Part::CachePoint(_)

@@ -7,7 +7,7 @@ use super::stream::{Kind, read};
 use crate::ErrorBody;
 use crate::compose::{Object, write_object};
 use crate::eventstream::{begun, resealed, sealed};
-use crate::fields::is_base64;
+use crate::gemini::signature;
 use crate::piece::{Identity, Piece, WriteEvents};
 use crate::scan::place;
 use crate::sequence::Sequence;
@@ -113,14 +113,11 @@ impl Encoder {
                 }));
             }
             Piece::Sealed { data, .. } => {
-                // Readers decode it.
-                if is_base64(&data) {
-                    let number = self.number(None, out);
-                    out.push(reasoning(number, |o| {
-                        o.base64("redactedContent", "", &data);
-                    }));
-                    self.stop(out);
-                }
+                let number = self.number(None, out);
+                out.push(reasoning(number, |o| {
+                    o.base64("redactedContent", "", &signature::as_bytes(&data));
+                }));
+                self.stop(out);
             }
             Piece::Citation { citation: said, .. } => {
                 if let Some((Some(Block { kind: BlockKind::Text, .. }), number)) = self.open {

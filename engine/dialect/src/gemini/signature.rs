@@ -3,10 +3,12 @@
 //! Each provider refuses a proof that another one wrote. So while one of Gemini's is a message, it bears a mark, and only
 //! marked ones are sent to Gemini; clients of Gemini's dialect, who expect Base64, get another provider's wrapped in it.
 
+use crate::fields::is_base64;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use bytestring::ByteString;
+use std::borrow::Cow;
 
 /// In front of a signature that Gemini wrote.
 const MARK: &str = "gemini:";
@@ -24,11 +26,7 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
 
 /// A signature that a provider or client of this dialect sends, as messages have it.
 pub(crate) fn read(signature: &str) -> ByteString {
-    let foreign = signature.strip_prefix(WRAPPED).and_then(|rest| {
-        let bytes = BASE64.decode(plain(rest).as_bytes()).ok()?;
-        String::from_utf8(bytes).ok()
-    });
-    foreign.unwrap_or_else(|| format!("{MARK}{signature}")).into()
+    unwrapped(signature).unwrap_or_else(|| format!("{MARK}{signature}").into())
 }
 
 /// A message's signature for Gemini; nothing if it is another's.
@@ -39,6 +37,25 @@ pub(crate) fn own(signature: &str) -> Option<&str> {
 /// A message's signature for a client of this dialect.
 pub(crate) fn written(signature: &str) -> String {
     own(signature).map_or_else(|| format!("{WRAPPED}{}", BASE64.encode(signature)), str::to_owned)
+}
+
+/// What seals a message's reasoning, for clients whose API has bytes for it: Base64 as it is, and else wrapped in it.
+pub(crate) fn as_bytes(data: &str) -> Cow<'_, str> {
+    match is_base64(data) {
+        true => Cow::Borrowed(data),
+        false => Cow::Owned(format!("{WRAPPED}{}", BASE64.encode(data))),
+    }
+}
+
+/// The same as such a client sends it back.
+pub(crate) fn of_bytes(data: ByteString) -> ByteString {
+    unwrapped(&data).unwrap_or(data)
+}
+
+/// What was wrapped in Base64.
+fn unwrapped(data: &str) -> Option<ByteString> {
+    let bytes = BASE64.decode(plain(data.strip_prefix(WRAPPED)?).as_bytes()).ok()?;
+    String::from_utf8(bytes).ok().map(ByteString::from)
 }
 
 /// Base64 in the usual alphabet, in whichever it came (RFC 4648, 4 and 5).
@@ -55,6 +72,17 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_seals_reasoning_passes_clients_that_have_bytes_for_it() {
+        assert_eq!(as_bytes("c2lnbmVk"), "c2lnbmVk");
+        for sealed in ["c2lnbmVk", "gemini:c2lnbmVk", "gAAAA_-=", "ü?>~"] {
+            let sent = as_bytes(sealed).into_owned();
+            // As such a client has it in between.
+            let again = BASE64.encode(BASE64.decode(&sent).unwrap());
+            assert_eq!((again == sent, &*of_bytes(again.into())), (true, sealed));
+        }
+    }
 
     #[test]
     fn a_signature_comes_back_whoever_wrote_it() {
