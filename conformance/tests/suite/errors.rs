@@ -62,9 +62,17 @@ providers:
   lab: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/lab/v1", timeouts: {{ connect: 1s, first_byte: 300ms, between: 300ms, total: 5s }} }}
   slow: {{ dialect: openai, base_url: "http://{{UPSTREAM}}/slow/v1" }}
   gone: {{ dialect: openai, base_url: "http://127.0.0.1:9/v1" }}
+pipelines:
+  - pipeline: kept
+    anonymous: true
+    stages:
+      - guard: mine
+        cel: size(request.all_text) < 1000
+      - route: pass-through
+        with: {{ to: [lab], allow: [POST /v1/notes] }}
 "#
         );
-        let (mut models, mut pipelines) = ("models:\n".to_owned(), "pipelines:\n".to_owned());
+        let (mut models, mut pipelines) = ("models:\n".to_owned(), String::new());
         for (name, stages) in STAGES {
             let provider = match *name {
                 "unreachable" => "gone",
@@ -80,8 +88,8 @@ providers:
                 "  - pipeline: {name}\n    anonymous: true\n    when: request.model == \"{name}\"\n    stages:\n      {stages}\n"
             ));
         }
-        policy.push_str(&models);
         policy.push_str(&pipelines);
+        policy.push_str(&models);
         let gateway =
             Gateway::start_with(Set::of(Some(provider.address), &policy), &[], &[("SUITE_KEY", "wr_suite")]);
         Self { provider, gateway, locked, narrow }
@@ -134,6 +142,11 @@ fn provoke(code: ErrorCode, bench: &Bench) -> Option<Reply> {
         ErrorCode::UnknownPath => body("/v1/nothing", b"{}"),
         ErrorCode::BadMethod => body("/v1/models", b"{}"),
         ErrorCode::NoPipeline => bench.ask("nobody takes this"),
+        ErrorCode::UnknownId => bench.send(&request("GET", "/v1/files/file-1", &[], b"")),
+        ErrorCode::UnreadableBody => {
+            let headers = [("content-type", "image/png")];
+            bench.send(&request("POST", "/v1/notes", &headers, b"\x89PNG"))
+        }
         ErrorCode::UnknownModel => bench.send(&request("GET", "/v1/models/nobody-knows-this", &[], b"")),
         ErrorCode::BodyTooLarge => body("/v1/chat/completions", &vec![b' '; 65 << 10]),
         ErrorCode::HeadersTooLarge => {

@@ -15,6 +15,7 @@ mod forms;
 mod http2;
 mod identify;
 mod judge;
+mod kept;
 mod ledger;
 mod limits;
 mod matrix;

@@ -46,7 +46,7 @@ fn answers_the_paths_of_the_api_and_refuses_others_in_openais_shape() {
     assert_eq!(get(gateway.edge, "/readyz").status(), 200);
     for (method, path, status, code) in [
         ("GET", "/v1/models/none", 404, "unknown-model"),
-        ("GET", "/v1/files", 404, "unknown-path"),
+        ("GET", "/v1/files", 404, "no-pipeline"),
         ("GET", "/v1/chat/completions", 405, "bad-method"),
         ("POST", "/v1/models", 405, "bad-method"),
         ("GET", "/v1//models", 404, "unknown-path"),

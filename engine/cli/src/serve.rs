@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use weir_pipeline::{Clock, Gateway, Plan, Secrets, SystemClock};
 use weir_policy::{LedgerError, LedgerKeeping, PolicySet, Snapshot, StateSection};
 use weir_proxy::{ListenerSpec, Loader, NetUpstream, Parts, Ready, Rejected, ServeOptions, Started, Traces};
-use weir_state::{Keeping, KeyStore, Ledger, State, StateError};
+use weir_state::{Keeping, KeyStore, Ledger, MintedIds, State, StateError};
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -135,6 +135,7 @@ fn open_file(state: &State, path: &Path, section: &StateSection, now: i64) -> Re
         state.totals.open(path)?;
     }
     state.keys.open(&KeyStore::beside(path))?;
+    state.minted.open(&MintedIds::beside(path))?;
     let LedgerKeeping { rows, sums, grace, on_error } = &section.ledger;
     let keeping = Keeping {
         grace: grace.0,
@@ -311,6 +312,9 @@ impl Loader for FolderLoader {
             return Err(Rejected::one(
                 "needs-upgrade: `state` changed; it is opened at the start, so start a new process with --upgrade",
             ));
+        }
+        if let Some(seal) = ready.plan.seal() {
+            self.shop.state.minted.share(seal);
         }
         let files = set.secret_files();
         let seen = self.look(&files);

@@ -139,6 +139,20 @@ pub(crate) fn read(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     Ok(())
 }
 
+/// Adds every string of a JSON text that stands `at` in what is edited.
+pub(crate) fn strings(whole: &ByteString, at: usize, found: &mut Vec<Beside>) -> Scanned<()> {
+    let mut reader = Reader { typed: Vec::new(), passed: 0, found: Vec::new() };
+    let mut scan = Scan::all(whole)?;
+    reader.value(&mut scan, "", Area::Free)?;
+    scan.end()?;
+    let by = place(at..at).start;
+    found.extend(reader.found.into_iter().map(|mut beside| {
+        beside.text.at = beside.text.at.map(|at| at.start.saturating_add(by)..at.end.saturating_add(by));
+        beside
+    }));
+    Ok(())
+}
+
 /// What a field of a form is for that its typed form has no place for; `None` if it is left out. Of a list (`include[]`) each
 /// item is a field.
 pub(crate) fn of_form(name: &str, value: &str) -> Option<TextRole> {

@@ -86,6 +86,12 @@ fn prefixed(path: &str) -> Option<(Dialect, &str)> {
     })
 }
 
+/// Whether any dialect has an operation at this path, by whichever method, a `/` at its end or not.
+pub(crate) fn is_known(path: &str) -> bool {
+    let path = path.trim_end_matches('/');
+    candidates(path, &HeaderMap::new()).any(|(dialect, rest)| found(dialect, rest).is_some())
+}
+
 fn found(dialect: Dialect, path: &str) -> Option<Path> {
     wire(dialect)?.classify(path)
 }

@@ -24,6 +24,7 @@ mod frames;
 pub mod fuzzing;
 mod gemini;
 mod hosting;
+mod kept;
 mod openai;
 mod piece;
 #[cfg(test)]
@@ -40,6 +41,10 @@ mod writer;
 pub use carry::{Dropped, Outgoing};
 pub use classify::{Route, Unclassified, classify, dialect_at, item, percent_decoded};
 pub use hosting::Hosting;
+pub use kept::{
+    BatchLine, Id, List, Spent, asks_many, is_disguised, is_kept, is_minted, is_passed, list, only, renamed,
+    reply_ids, request_ids, sealed_ids, spent, with_ids,
+};
 pub use piece::{Identity, Piece};
 pub use shorten::limit_output;
 pub use sse::{Sse, SseError};
@@ -105,6 +110,9 @@ fn bad_request(flaw: Flaw) -> Fault {
 /// has one of these fields twice, in other letters or of another type. The message never quotes the body.
 pub fn read_head(request: &mut Request) -> Result<(), Fault> {
     let wire = spoken(request.dialect)?;
+    if is_kept(request) {
+        return kept::read_head(request);
+    }
     if !wire.has_body(request.operation) {
         return Ok(());
     }
@@ -127,6 +135,9 @@ pub fn decode(request: &mut Request) -> Result<(), Fault> {
         return Ok(());
     }
     let wire = spoken(request.dialect)?;
+    if is_kept(request) {
+        return kept::decode(request);
+    }
     if !wire.has_body(request.operation) {
         request.body = Body::Opaque;
         return Ok(());
@@ -165,11 +176,21 @@ pub fn decode_reply(reply: &mut Reply, dialect: Dialect, operation: Operation) -
         return Ok(());
     }
     let wire = spoken(dialect)?;
+    if is_passed(operation) {
+        return kept::decode_reply(reply).map_err(invalid_reply);
+    }
     if !wire.has_reply_body(operation) {
         reply.body = ReplyBody::Opaque;
         return Ok(());
     }
-    whole(&reply.raw).and_then(|whole| wire.decode_reply(reply, operation, &whole)).map_err(invalid_reply)
+    let read = whole(&reply.raw).and_then(|whole| wire.decode_reply(reply, operation, &whole));
+    match read {
+        // What is kept of a response, or that it is gone, is told in other forms.
+        Err(_) if operation == Operation::Response && list(&reply.raw).is_some() => {
+            kept::decode_reply(reply).map_err(invalid_reply)
+        }
+        read => read.map_err(invalid_reply),
+    }
 }
 
 /// A whole reply of a provider in the words of a client of another format. Its body is unread. The identity is for what the
@@ -216,6 +237,9 @@ pub fn read_reply_usage(
     operation: Operation,
 ) -> Result<ReplySummary, Fault> {
     let wire = spoken(dialect)?;
+    if is_passed(operation) {
+        return Ok(kept::summary(dialect, &reply.raw));
+    }
     if !wire.has_reply_body(operation) {
         return Ok(ReplySummary::default());
     }
@@ -231,6 +255,14 @@ pub fn read_reply_usage(
 /// cannot have; [`ErrorCode::Unsupported`] if the provider's dialect has no such operation.
 pub fn outgoing(request: &Request, to: WireFormat, model: &str, ask_usage: bool) -> Result<Outgoing, Fault> {
     let (client, provider) = (spoken(request.dialect)?, spoken(to.dialect)?);
+    if is_kept(request) {
+        let path = kept::path(request).filter(|_| WireFormat::of(request) == to);
+        let path = path.ok_or_else(|| {
+            Fault::new(ErrorCode::Unsupported, "this cannot be asked of a provider of another API")
+        })?;
+        let (headers, body) = (provider.headers(), kept::outgoing(request)?);
+        return Ok(Outgoing { path, headers, body, dropped: Vec::new() });
+    }
     let path = match WireFormat::of(request) == to {
         true => provider.own_path(request, model),
         false => provider.path(to.operation, model, request.head.stream),

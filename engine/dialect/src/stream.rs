@@ -3,9 +3,10 @@
 use crate::frames::{FrameError, Frames};
 use crate::piece::{Identity, Piece, ReadEvents, WriteEvents};
 use crate::wire::wire;
-use crate::{ProviderError, WireFormat, openai};
+use crate::{ProviderError, WireFormat, kept, openai};
 use bytes::Bytes;
 use std::collections::VecDeque;
+use std::fmt;
 use weir_message::{Dialect, ErrorCode, Event, EventKind, Fault, Operation, Usage};
 
 /// How much of a stream's events is read. Each level reads what the one before does.
@@ -29,6 +30,19 @@ pub struct StreamDecoder {
     is_done: bool,
     reader: Box<dyn ReadEvents>,
     translation: Option<Translation>,
+    seal: Option<Seal>,
+}
+
+/// What puts other ids in the place of those that a provider minted.
+struct Seal(Box<Reseal>);
+
+/// The id to be shown in the place of one; none where it stays.
+type Reseal = dyn Fn(&str) -> Option<String> + Send + Sync;
+
+impl fmt::Debug for Seal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Seal")
+    }
 }
 
 /// What writes the events anew for a client of another dialect.
@@ -64,6 +78,7 @@ impl StreamDecoder {
             is_done: false,
             reader: wire.reader(operation),
             translation: None,
+            seal: None,
         })
     }
 
@@ -84,6 +99,19 @@ impl StreamDecoder {
         })
     }
 
+    /// Puts other ids in the place of those that the provider minted, before an event is read.
+    pub fn seal(&mut self, seal: impl Fn(&str) -> Option<String> + Send + Sync + 'static) {
+        self.seal = Some(Seal(Box::new(seal)));
+    }
+
+    fn sealed(&self, raw: Bytes) -> Bytes {
+        let Some(Seal(seal)) = &self.seal else { return raw };
+        match kept::event_ids(&raw) {
+            ids if ids.is_empty() => raw,
+            ids => kept::with_ids(&raw, &ids, seal),
+        }
+    }
+
     /// Adds what arrived. Take all events out before the next chunk.
     pub fn push(&mut self, chunk: Bytes) {
         self.frames.push(chunk);
@@ -102,7 +130,7 @@ impl StreamDecoder {
                 return Ok(Some(self.seen(event)));
             }
             let Some(raw) = self.frames.next_event().map_err(invalid)? else { return Ok(None) };
-            let event = self.reader.event(raw, self.level)?;
+            let event = self.reader.event(self.sealed(raw), self.level)?;
             match &mut self.translation {
                 None => return Ok(Some(self.seen(event))),
                 Some(translation) => translation.take(&mut *self.reader, event)?,
@@ -146,7 +174,7 @@ impl StreamDecoder {
             Err(FrameError::Cut) => return Ok(Ending { last: Vec::new(), is_clean: false }),
             Err(error) => return Err(invalid(error)),
         };
-        let event = raw.map(|raw| self.reader.event(raw, self.level)).transpose()?;
+        let event = raw.map(|raw| self.reader.event(self.sealed(raw), self.level)).transpose()?;
         let mut last: Vec<Event> = Vec::new();
         match &mut self.translation {
             None => {

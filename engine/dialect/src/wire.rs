@@ -41,16 +41,23 @@ pub(crate) struct Path {
 }
 
 /// The fixed paths of a dialect, and by which methods they are asked what for. One that ends in `/` stands for one more
-/// segment or several, which name an item.
+/// segment or several, which name an item; `{}` stands for one segment, which does.
 pub(crate) type Routes = [(&'static [Method], &'static str, Operation)];
 
 /// What a path is for among these.
 pub(crate) fn routed(routes: &Routes, path: &str) -> Option<Path> {
     routes.iter().find_map(|(methods, route, operation)| {
-        let item = match path.strip_prefix(route)? {
-            "" if !route.ends_with('/') => None,
-            item if route.ends_with('/') && !item.is_empty() => Some(percent_decoded(item)?),
-            _ => return None,
+        let item = match route.split_once("{}") {
+            Some((before, behind)) => {
+                let item = path.strip_prefix(before)?.strip_suffix(behind)?;
+                let is_segment = !item.is_empty() && !item.contains('/');
+                Some(percent_decoded(item).filter(|_| is_segment)?)
+            }
+            None => match path.strip_prefix(route)? {
+                "" if !route.ends_with('/') => None,
+                item if route.ends_with('/') && !item.is_empty() => Some(percent_decoded(item)?),
+                _ => return None,
+            },
         };
         Some(Path { operation: *operation, methods, item, stream: false })
     })

@@ -58,6 +58,12 @@ error_codes! {
     NoPipeline = "no-pipeline", 404, "invalid_request_error";
     /// The policy knows no model of this name.
     UnknownModel = "unknown-model", 404, "invalid_request_error";
+    /// An id in the request is of nothing that was given to this caller here: it was given to another caller, it comes from a provider
+    /// directly, or its provider is no longer in the policy.
+    UnknownId = "unknown-id", 404, "invalid_request_error";
+    /// A guard of the policy reads texts, and the body is none that it can read: an image, sound, something packed. `unread: pass` on
+    /// the guard lets it pass.
+    UnreadableBody = "unreadable-body", 403, "permission_error";
     /// The body, or a part of it once decompressed, is larger than the limit.
     BodyTooLarge = "body-too-large", 413, "invalid_request_error";
     /// The request's headers are larger than the limit.

@@ -31,43 +31,50 @@ pub struct Splice {
 
 /// The changes to one original. Those at one non-empty place replace each other; insertions at one point follow in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Splices(Vec<Splice>);
+pub struct Splices {
+    all: Vec<Splice>,
+    /// Where the last of them ends: what begins behind it is at no place of theirs.
+    end: u32,
+}
 
 impl Splices {
     /// Whether nothing was changed.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.all.is_empty()
     }
 
     /// The changes, in no stated order.
     pub fn iter(&self) -> impl Iterator<Item = &Splice> {
-        self.0.iter()
+        self.all.iter()
     }
 
     /// Records a change.
     pub fn set(&mut self, at: Range<u32>, with: impl Into<ByteString>) {
         let with = with.into();
         if at.start != at.end
-            && let Some(old) = self.0.iter_mut().find(|splice| splice.at == at)
+            && at.start < self.end
+            && let Some(old) = self.all.iter_mut().find(|splice| splice.at == at)
         {
             old.with = with;
             return;
         }
-        self.0.push(Splice { at, with });
+        self.end = self.end.max(at.end);
+        self.all.push(Splice { at, with });
     }
 
     /// Forgets all changes.
     pub fn clear(&mut self) {
-        self.0.clear();
+        self.all.clear();
+        self.end = 0;
     }
 
     /// The original with all changes made. Without changes it is the original itself, uncopied. A change that overlaps an
     /// earlier one is left out: decoders hand out places that never overlap.
     pub fn apply(&self, original: &Bytes) -> Bytes {
-        if self.0.is_empty() {
+        if self.all.is_empty() {
             return original.clone();
         }
-        let mut order: Vec<&Splice> = self.0.iter().collect();
+        let mut order: Vec<&Splice> = self.all.iter().collect();
         order.sort_by_key(|splice| splice.at.start);
         let added: usize = order.iter().map(|splice| splice.with.len()).sum();
         let mut out = BytesMut::with_capacity(original.len() + added);

@@ -238,12 +238,9 @@ impl Request {
             }
             Body::Words(texts) => texts.iter_mut().for_each(change),
         }
-        for beside in &mut self.beside {
-            if n == index {
-                done = edit(&mut beside.text, changes, splices);
-                self.is_unsettled |= done;
-            }
-            n += 1;
+        if let Some(beside) = index.checked_sub(n).and_then(|at| self.beside.get_mut(at)) {
+            done = edit(&mut beside.text, changes, splices);
+            self.is_unsettled |= done;
         }
         self.edits += u32::from(done);
         done

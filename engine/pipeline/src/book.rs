@@ -1,7 +1,7 @@
 //! What the ledger is told.
 
 use crate::run::Run;
-use crate::{CacheSaid, Refusal};
+use crate::{CacheSaid, Refusal, Target, view};
 use std::sync::Arc;
 use std::time::Duration;
 use weir_message::{ErrorCode, Fault, Money, Reply, Usage};
@@ -53,6 +53,38 @@ impl Run {
         let price = targets.first().and_then(|target| target.price.as_ref());
         let saved = price.zip(reply.usage.as_ref()).map(|(price, usage)| price.of(usage));
         place.book(Row { saved, ending: Ending::Cached, took: self.x.elapsed(), ..self.row() });
+    }
+
+    /// Books what the results of a batch say that a model spent.
+    pub(crate) fn book_result(&mut self, model: &str, target: &Target, usage: Usage, cost: Option<Money>) {
+        self.x.usage += usage;
+        if let Some(cost) = cost {
+            self.x.cost += cost;
+        }
+        if self.x.plan.reads_spent {
+            let caller = self.x.request.caller.as_deref();
+            self.x.gateway.state.spending.book(view::day(&self.x), caller, &usage, cost);
+        }
+        let ledger = &self.x.gateway.state.ledger;
+        if !ledger.is_kept() {
+            return;
+        }
+        let Ok(Some(place)) = ledger.place() else {
+            ledger.lose();
+            return;
+        };
+        let took = self.x.elapsed();
+        place.book(Row {
+            model: Arc::from(model),
+            provider: Arc::clone(&target.provider.name),
+            target: Arc::from(model),
+            usage,
+            price: target.price_text.clone(),
+            cost,
+            took,
+            status: Some(200),
+            ..self.row()
+        });
     }
 
     /// What every row of the request has in common.

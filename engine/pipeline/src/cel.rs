@@ -1,8 +1,8 @@
 //! Stages whose body is a CEL expression: a guard's condition, a route's choice, an observer's value.
 
 use crate::{
-    Ask, CONTINUE, CONVERSATIONS, Declares, Hook, Models, Needs, Pick, Route, Stage, Streaming,
-    TEXT_OPERATIONS, Target, Verdict, Visit, explain,
+    Ask, CONTINUE, CONVERSATIONS, Declares, Hook, Models, Needs, Pick, READABLE_OPERATIONS, Route, Stage,
+    Streaming, Target, Verdict, Visit, explain,
 };
 use std::sync::Arc;
 use weir_message::{Denial, ErrorCode, Operation};
@@ -28,7 +28,7 @@ pub(crate) fn needs_of(reads: Reads) -> Needs {
 
 /// The operations whose requests a guard with these reads can judge.
 pub(crate) fn judged(reads: Reads) -> &'static [Operation] {
-    if reads.only_turns() { CONVERSATIONS } else { TEXT_OPERATIONS }
+    if reads.only_turns() { CONVERSATIONS } else { READABLE_OPERATIONS }
 }
 
 /// The denial of inputs that came as token ids.

@@ -1,6 +1,7 @@
 //! One request, from its arrival to the reply.
 
 use crate::attempt::{Begun, Reached, Wants, streams};
+use crate::home;
 use crate::plan::Step;
 use crate::refuse::{self, put, refuse};
 use crate::run::{Down, Run, matches};
@@ -13,11 +14,16 @@ use weir_message::{Caller, ErrorCode, Fault, Operation, Outcome, Reply, Request}
 
 /// Takes a request through the pipeline that matches it. Never fails: what goes wrong is the reply. Dropping the future, or the
 /// body it returns, cancels the request; what was spent is booked.
-pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, request: Request) -> Response {
+pub async fn handle(gateway: &Arc<Gateway>, plan: Arc<Plan>, mut request: Request) -> Response {
     if request.operation == Operation::Model {
         return models(gateway, &plan, &request);
     }
+    let home = match home::find(gateway, &plan, &mut request) {
+        Ok(home) => home,
+        Err(fault) => return refuse(gateway, &plan, &request, &fault),
+    };
     let mut run = Run::arrive(gateway, &plan, request);
+    run.home = home;
     match admit(&mut run, &plan) {
         Ok(pipeline) => {
             run.enter(pipeline);
@@ -34,8 +40,10 @@ fn admit(run: &mut Run, plan: &Plan) -> Result<usize, Fault> {
         true => weir_dialect::decode(request)?,
         false => weir_dialect::read_head(request)?,
     }
-    pick(plan, &mut run.x)?
-        .ok_or_else(|| Fault::new(ErrorCode::NoPipeline, "no pipeline of the policy takes this request"))
+    pick(plan, &mut run.x)?.ok_or_else(|| match run.x.request.operation {
+        Operation::Http => Fault::new(ErrorCode::UnknownPath, "nothing answers this path"),
+        _ => Fault::new(ErrorCode::NoPipeline, "no pipeline of the policy takes this request"),
+    })
 }
 
 async fn through(mut run: Box<Run>, plan: &Arc<Plan>) -> Response {
@@ -161,7 +169,7 @@ fn keep_original(x: &mut Exchange, needs: Needs, firm: Needs) -> Result<(), Faul
 /// The first pipeline whose condition holds.
 fn pick(plan: &Plan, x: &mut Exchange) -> Result<Option<usize>, Fault> {
     for (n, pipeline) in plan.pipelines.iter().enumerate() {
-        if matches(plan, pipeline, x)? {
+        if pipeline.takes(&x.request) && matches(plan, pipeline, x)? {
             return Ok(Some(n));
         }
     }
@@ -175,14 +183,22 @@ fn caller_may(request: &Request) -> Result<(), Fault> {
             let message = format!("the key does not allow requests of the kind `{}`", request.operation);
             Err(Fault::new(ErrorCode::Denied, message))
         }
-        Some(caller) if !allows(caller, request.model()) => {
+        Some(caller) if names_model(request) && !allows(caller, request.model()) => {
             Err(Fault::new(ErrorCode::Denied, "the key does not allow this model").param("model"))
         }
         _ => Ok(()),
     }
 }
 
-fn allows(caller: &Caller, model: &str) -> bool {
+/// Whether a request is for a model. What a caller keeps is theirs, and the models that a batch is for are asked for one by one.
+fn names_model(request: &Request) -> bool {
+    match weir_dialect::is_kept(request) {
+        true => request.operation == Operation::Http && !request.model().is_empty(),
+        false => true,
+    }
+}
+
+pub(crate) fn allows(caller: &Caller, model: &str) -> bool {
     caller.models.is_empty()
         || caller.models.iter().any(|allowed| match allowed.strip_suffix('*') {
             Some(prefix) => model.starts_with(prefix),

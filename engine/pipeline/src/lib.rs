@@ -16,8 +16,10 @@ mod fingerprint;
 mod gateway;
 mod grant;
 mod handle;
+mod home;
 mod identity;
 mod links;
+mod minted;
 mod place;
 mod plan;
 mod provider;
@@ -53,12 +55,12 @@ pub use place::Place;
 pub use plan::{OnError, Plan};
 pub use provider::{Access, AuthScheme, Endpoint, Http2, Provider, SigV4, configured_header};
 pub use refuse::refuse;
-pub use registry::{HeaderReads, Registry, Workbench};
+pub use registry::{Accounts, HeaderReads, Registry, Workbench};
 pub use response::{Response, ResponseBody};
 pub use route::{Ask, Child, Fallback, FallbackChild, Models, Pick, Reaches, Retry, Route, Target, Weighted};
 pub use stage::{
-    CONTINUE, CONVERSATIONS, Declares, Hook, Needs, Notes, Slot, Stage, Streaming, TEXT_OPERATIONS, Verdict,
-    Visit,
+    CONTINUE, CONVERSATIONS, Declares, Hook, Needs, Notes, Passes, READABLE_OPERATIONS, Slot, Stage,
+    Streaming, TEXT_OPERATIONS, Verdict, Visit,
 };
 pub use stream::{Flow, StreamStage, StreamVerdict};
 pub use upstream::{Answer, Call, CallError, Timeouts, Upstream};

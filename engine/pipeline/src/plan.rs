@@ -2,13 +2,13 @@
 
 use crate::fingerprint::Below;
 use crate::identity::{Identity, Way};
-use crate::{Models, Needs, Provider, Route, Stage};
+use crate::{Models, Needs, Passes, Provider, Route, Stage};
 use ahash::AHashMap;
 use http::HeaderValue;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Denial, DenyAs, Mode, Operation, StageTrace, Verb};
-use weir_policy::{Listener, Named, Together};
+use weir_message::{Denial, DenyAs, Mode, Operation, Request, StageTrace, Verb};
+use weir_policy::{Listener, Named, SecretValue, Together};
 use weir_script::{Expression, Services};
 use weir_state::{BreakerSettings, KeyRing};
 
@@ -22,6 +22,8 @@ pub struct Plan {
     pub(crate) keys: KeyRing,
     /// The digest of the admin API's token.
     pub(crate) admin_token: Option<[u8; 32]>,
+    /// What ids of providers are sealed with, where the set says.
+    pub(crate) seal: Option<SecretValue>,
     /// How each listener tells callers apart.
     pub(crate) identities: AHashMap<Arc<str>, Identity>,
     pub(crate) pipelines: Vec<Pipeline>,
@@ -34,6 +36,8 @@ pub struct Plan {
     pub(crate) is_open: bool,
     /// When targets are left alone.
     pub(crate) breaker: BreakerSettings,
+    /// Whether a pipeline takes files, so that a request may name one that was given out here.
+    pub(crate) keeps_files: bool,
     /// Whether an expression reads what callers spent today, so that it is booked.
     pub(crate) reads_spent: bool,
     pub(crate) no_params: Arc<serde_json::Value>,
@@ -54,11 +58,22 @@ pub(crate) struct Pipeline {
     /// Whether a guard reads replies: a provider's error text is then not passed on unread.
     pub guards_replies: bool,
     pub deadline: Option<Duration>,
+    /// Which requests its route takes.
+    pub passes: Passes,
     /// The trace of a request that reached no stage: the steps, then those of the route's `attempt:`.
     pub blank: Vec<StageTrace>,
 }
 
 impl Pipeline {
+    /// Whether its route takes such a request, if its condition holds.
+    pub(crate) fn takes(&self, request: &Request) -> bool {
+        let is_passed = || {
+            let route = self.steps.iter().rev().find(|step| step.verb == Verb::Route);
+            route.is_some_and(|step| step.stage.passes(request))
+        };
+        self.passes.takes(request.operation) && (self.passes == Passes::Models || is_passed())
+    }
+
     /// The steps, and those of `attempt:`.
     pub(crate) fn all_steps(&self) -> impl Iterator<Item = &Step> {
         self.steps.iter().chain(self.steps.iter().flat_map(|step| &step.attempt))
@@ -83,6 +98,8 @@ pub(crate) struct Step {
     pub below: Below,
     /// Whether it judges side by side with others.
     pub together: Option<Together>,
+    /// Whether bodies pass it that it cannot read.
+    pub unread_pass: bool,
     /// For a route: run once per attempt.
     pub attempt: Vec<Step>,
     /// In an `attempt`: how the path of an attempt begins that this concerns.
@@ -170,6 +187,11 @@ impl Plan {
         self.keys.has_name(name)
     }
 
+    /// What ids of providers are sealed with, where the set says.
+    pub fn seal(&self) -> Option<&str> {
+        self.seal.as_ref().map(SecretValue::expose)
+    }
+
     /// Whether anybody may change something by the admin API.
     pub fn has_admin_token(&self) -> bool {
         self.admin_token.is_some()
@@ -185,6 +207,11 @@ impl Plan {
         let names =
             |pipeline: &Pipeline| pipeline.blank.iter().map(|stage| Arc::clone(&stage.name)).collect();
         self.pipelines.iter().map(|pipeline| (Arc::clone(&pipeline.name), names(pipeline))).collect()
+    }
+
+    /// Whether a pipeline takes requests on paths that are no operation's.
+    pub fn takes_paths(&self) -> bool {
+        self.pipelines.iter().any(|pipeline| pipeline.passes == Passes::Paths)
     }
 
     /// The route that a model's name leads to.

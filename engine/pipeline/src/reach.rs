@@ -2,9 +2,9 @@
 
 mod idle;
 
-use crate::Streaming;
 use crate::compile::slot::{Asked, Slot};
 use crate::compile::{SERVED, mentions_caller};
+use crate::{Passes, Streaming};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Span, nearest};
 use weir_message::{Mode, Operation, Verb};
@@ -16,6 +16,12 @@ use weir_script::Expression;
 pub(crate) struct Taken {
     /// For each operation that is served: the name and place of the pipeline that takes all of its requests.
     by: Vec<(Operation, String, Span)>,
+}
+
+/// Which requests the route of these stages takes.
+pub(crate) fn passes(slots: &[Slot<'_>]) -> Passes {
+    let route = slots.iter().rev().find(|slot| slot.decl.verb == Verb::Route);
+    route.and_then(|slot| slot.declares.as_ref()).map_or(Passes::Models, |declares| declares.passes)
 }
 
 /// A pipeline with its stages, those of frames (the first `framed`) included, as far as they are right.
@@ -36,7 +42,8 @@ impl<'p> Place<'p> {
 
     /// Whether the pipeline may take requests of an operation, as far as its condition is known.
     fn may_take(&self, operation: Operation) -> bool {
-        self.when.as_ref().is_none_or(|when| when.may_hold_for(operation))
+        passes(self.slots).takes(operation)
+            && self.when.as_ref().is_none_or(|when| when.may_hold_for(operation))
     }
 }
 
@@ -63,7 +70,10 @@ impl Taken {
                     .help("move it up, or give the other one a narrower `when`"),
             );
         }
-        let takes_all = |operation: &Operation| when.is_none_or(|when| when.holds_for(*operation));
+        // Of other paths a route takes those that it names.
+        let takes_all = |operation: &Operation| {
+            *operation != Operation::Http && when.is_none_or(|when| when.holds_for(*operation))
+        };
         for operation in may.into_iter().filter(takes_all) {
             self.by.push((operation, pipeline.name.value.to_string(), pipeline.name.span));
         }
@@ -104,7 +114,7 @@ impl Beside {
             .filter(|slot| slot.decl.verb == Verb::Guard && slot.decl.mode == Mode::Enforce)
             .map(|slot| Arc::clone(&slot.decl.name))
             .collect();
-        if !SERVED.iter().all(may_take) {
+        if !SERVED.iter().filter(|operation| Passes::Models.takes(**operation)).all(may_take) {
             self.named.extend(CONVERSATIONS.iter().filter(|operation| may_take(operation)));
         } else {
             for Guarded { name, place, left, guards: all } in &self.guarded {

@@ -1,7 +1,7 @@
 //! How built-in stages come into a plan.
 
 use crate::route::Named;
-use crate::{Child, Models, Stage};
+use crate::{Child, Models, Stage, Target};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, Diagnostics, Embedded, Span, nearest};
 use weir_policy::{Builtins, StageDecl, bind};
@@ -40,6 +40,8 @@ pub struct Workbench<'a> {
     pub state: &'a Arc<State>,
     /// What expressions call.
     pub services: &'a Arc<dyn Services>,
+    /// The set's accounts, for routes that lead to one without a model.
+    pub accounts: &'a Accounts,
     /// The stages that expressions name in `limits.stage("…")`, and where.
     pub limit_names: &'a mut Vec<(String, Span)>,
     /// The headers of the request that expressions read and ask for.
@@ -48,6 +50,27 @@ pub struct Workbench<'a> {
     pub root: Option<&'a std::path::Path>,
     /// What secrets in settings resolve to; `None` where they are not needed (`check`, `test`).
     pub secret: &'a dyn Fn(&weir_policy::Secret) -> Option<weir_policy::SecretValue>,
+}
+
+/// The target that an account of this name is; none if there is none.
+type Make = dyn Fn(&str) -> Option<Target>;
+
+/// The accounts of a set, each as a target without a model.
+pub struct Accounts {
+    make: Box<Make>,
+    names: Vec<Arc<str>>,
+    /// There may be others, which could not be read.
+    is_open: bool,
+}
+
+impl Accounts {
+    pub(crate) fn new(
+        names: Vec<Arc<str>>,
+        is_open: bool,
+        make: impl Fn(&str) -> Option<Target> + 'static,
+    ) -> Self {
+        Self { make: Box::new(make), names, is_open }
+    }
 }
 
 /// The headers of the request that a stage's expressions read. A client may leave any out.
@@ -86,6 +109,23 @@ impl Workbench<'_> {
                 None
             }
         }
+    }
+
+    /// An account by its name: a target for requests that name no model.
+    pub fn account(&mut self, name: &str, span: Span) -> Option<Arc<Target>> {
+        if let Some(target) = (self.accounts.make)(name) {
+            return Some(Arc::new(target));
+        }
+        if !self.accounts.is_open {
+            let names = &self.accounts.names;
+            let help = match nearest(name, names.iter().map(|name| &**name)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("define it under `providers:`; defined are {}", listed(names)),
+            };
+            let message = format!("no provider is called `{name}`");
+            self.diagnostics.push(Diagnostic::new(Code::UnknownName, message).at(span).help(help));
+        }
+        None
     }
 
     /// Where a model's name leads: `requested` to the model that the request asks for, any other name to that model.

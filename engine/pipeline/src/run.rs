@@ -1,5 +1,6 @@
 //! One request through one pipeline: down through the stages, out to a target, up again, and to its end.
 
+use crate::home::Home;
 use crate::plan::{OnError, Pipeline, Step, When};
 use crate::shadow::Shadow;
 use crate::together::Judges;
@@ -9,7 +10,9 @@ use crate::{
 use futures::future::{BoxFuture, Either, select};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Body, Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, Request, Verb};
+use weir_message::{
+    Body, Cause, Decision, Denial, ErrorCode, Fault, Mode, Outcome, Reply, ReplyBody, Request, Verb,
+};
 use weir_script::{Expression, Reads};
 use weir_state::Place;
 
@@ -33,6 +36,8 @@ pub(crate) struct Run {
     pub is_sent: bool,
     /// Where the ledger takes the attempt under way.
     pub place: Option<Place>,
+    /// Where it must go, if it names things that a provider keeps.
+    pub home: Option<Box<Home>>,
     /// What kept the last attempt that was not sent from being sent.
     pub unsupported: Vec<&'static str>,
     /// Whether it has a pipeline and has not ended.
@@ -81,6 +86,7 @@ impl Run {
             attempt_request: None,
             is_sent: false,
             place: None,
+            home: None,
             unsupported: Vec::new(),
             is_open: false,
         })
@@ -164,6 +170,11 @@ impl Run {
             }
             if let Err(fault) = decoded {
                 return Down::Refused(Refusal::Failed(fault));
+            }
+            if self.x.request.body == Body::Opaque
+                && let Some(refusal) = unread(step, step.declares.judges_request)
+            {
+                return Down::Refused(refusal);
             }
             if let Some(together) = step.together {
                 let judges = match together.upstream {
@@ -272,6 +283,11 @@ impl Run {
                 }
             } else if self.is_in(n) {
                 self.decode_reply()?;
+                if self.is_unread_reply()
+                    && let Some(refusal) = unread(step, true)
+                {
+                    return Err(refusal);
+                }
                 self.reply_hook(n, step).await?;
             }
         }
@@ -307,6 +323,12 @@ impl Run {
             }
         }
         Ok(())
+    }
+
+    /// Whether the reply is of what a provider keeps, and is nothing that can be read.
+    fn is_unread_reply(&self) -> bool {
+        weir_dialect::is_passed(self.x.request.operation)
+            && self.x.reply.as_ref().is_some_and(|reply| reply.body == ReplyBody::Opaque)
     }
 
     /// Decodes the whole reply, if it is not yet.
@@ -495,6 +517,15 @@ impl Drop for Run {
         }
         self.finish(Outcome::Cancelled);
     }
+}
+
+/// The refusal of a body that a guard should read and cannot, unless the policy lets it pass.
+fn unread(step: &Step, judges: bool) -> Option<Refusal> {
+    let reads = step.declares.reads_operations.is_some() || step.declares.reads_reply;
+    (step.verb == Verb::Guard && judges && reads && !step.unread_pass).then(|| {
+        let message = format!("the guard \"{}\" of the policy reads texts, and this body is none", step.name);
+        Refusal::Failed(Fault::new(ErrorCode::UnreadableBody, message))
+    })
 }
 
 /// Lets what a stage added stand in the bytes, so that the next one can change it.

@@ -83,6 +83,9 @@ fn unknown(x: &mut Exchange, is_asked: bool) -> Usage {
 pub(crate) fn estimated(x: &mut Exchange, is_asked: bool, output: u64) -> Usage {
     // A body that cannot be read is counted by its size.
     let is_read = is_asked && weir_dialect::decode(&mut x.request).is_ok();
+    if weir_dialect::is_kept(&x.request) {
+        return Usage { counted: true, ..Usage::default() };
+    }
     let input = match x.request.body {
         _ if x.request.operation == Operation::Count => 0,
         Body::Unread | Body::Opaque => x.request.raw.len() as u64 / 4,

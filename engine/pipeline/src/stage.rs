@@ -6,7 +6,7 @@ use std::any::Any;
 use std::ops::BitOr;
 use std::sync::Arc;
 use std::time::Duration;
-use weir_message::{Denial, Operation, Reply};
+use weir_message::{Denial, Operation, Reply, Request};
 use weir_script::StageLimits;
 use weir_state::Space;
 
@@ -104,6 +104,31 @@ pub struct Declares {
     pub patience: Duration,
     /// Whether it keeps counts that [`Stage::limits`] tells.
     pub limits: bool,
+    /// Of a route: which requests it takes that name no model.
+    pub passes: Passes,
+}
+
+/// Which requests a route takes: those that name a model, or those that go to an account.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Passes {
+    /// Those that name a model.
+    #[default]
+    Models,
+    /// Files and batches.
+    Kept,
+    /// Files, batches, and other paths.
+    Paths,
+}
+
+impl Passes {
+    /// Whether it may take requests of an operation.
+    pub fn takes(self, operation: Operation) -> bool {
+        match operation {
+            Operation::File | Operation::Batch => self != Passes::Models,
+            Operation::Http => self == Passes::Paths,
+            _ => self == Passes::Models,
+        }
+    }
 }
 
 impl Default for Declares {
@@ -119,6 +144,7 @@ impl Default for Declares {
             requires_caller: false,
             patience: Duration::ZERO,
             limits: false,
+            passes: Passes::Models,
         }
     }
 }
@@ -135,6 +161,23 @@ pub const TEXT_OPERATIONS: &[Operation] = &[
     Operation::Image,
     Operation::Speech,
     Operation::Transcription,
+];
+
+/// Operations whose texts can be read: those, and what providers keep and other paths, whose strings are all read alike.
+pub const READABLE_OPERATIONS: &[Operation] = &[
+    Operation::Chat,
+    Operation::Count,
+    Operation::Completion,
+    Operation::Response,
+    Operation::Embedding,
+    Operation::Rerank,
+    Operation::Moderation,
+    Operation::Image,
+    Operation::Speech,
+    Operation::Transcription,
+    Operation::File,
+    Operation::Batch,
+    Operation::Http,
 ];
 
 /// Operations with the turns of a conversation; the others have prompts, inputs or documents.
@@ -219,6 +262,11 @@ pub trait Stage: Send + Sync {
     /// Why it cannot be told.
     fn limits(&self, _exchange: &Exchange, _space: Space) -> Result<StageLimits, String> {
         Err("it limits nothing".to_owned())
+    }
+
+    /// Of a route that takes requests which name no model: whether it takes this one.
+    fn passes(&self, _request: &Request) -> bool {
+        false
     }
 
     /// The chooser of targets, if this is a route.

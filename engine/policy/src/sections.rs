@@ -528,6 +528,9 @@ pub struct Price {
     /// Other prices for longer prompts, shortest first.
     #[serde(default)]
     pub above: Vec<PriceTier>,
+    /// Prices of the same in a batch; as ever by default.
+    #[serde(default)]
+    pub batch: Option<Box<Price>>,
 }
 
 /// Prices in US dollars per million tokens where the prompt has more than so many: of all of them.

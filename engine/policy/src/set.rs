@@ -102,7 +102,8 @@ impl PolicySet {
             .chain(tokens)
             .chain(tls)
             .chain(self.admin.iter().map(|admin| &admin.token))
-            .chain(accounts);
+            .chain(accounts)
+            .chain(self.state.iter().filter_map(|state| state.seal.as_ref()));
         let mut out: BTreeSet<String> =
             secrets.flat_map(|secret| secret.files().map(str::to_owned)).collect();
         let lists = self.frames.iter().map(|frame| &frame.stages);

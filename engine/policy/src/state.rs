@@ -13,9 +13,14 @@ use weir_diagnostic::{Code, Diagnostic, Diagnostics};
 pub struct StateSection {
     /// A file that keeps what quotas and budgets counted (unless `redis` does), relative to the set's folder; it is made if there is
     /// none. Processes of one machine may share it. Beside it, with `.ledger` behind its name, lies the ledger: what every attempt cost,
-    /// for `weir usage`; with `.keys`, the keys that the admin API made.
+    /// for `weir usage`; with `.keys`, the keys that the admin API made; with `.minted`, whose files and batches at providers are, and
+    /// what their ids are sealed with.
     #[serde(default)]
     pub file: Option<String>,
+    /// The secret that ids of providers are sealed with, for processes that share no file. Unset: one that is made once and kept in
+    /// the file. With another, ids that were given out are good no more.
+    #[serde(default)]
+    pub seal: Option<Secret>,
     /// A Redis or Valkey server that gateways share: then `rate`, `concurrency`, `quota` and `budget` count over all of them. Where it
     /// cannot be reached, these guards do as their `on_error` says: `deny` refuses, with `skip` requests go on and each gateway
     /// holds the limits for itself.

@@ -46,6 +46,7 @@ pub(crate) static BUILTINS: &[Builtin] = &[
     builtin!(Route, "requested", route::requested, "route/requested.rs"),
     builtin!(Route, "weighted", route::weighted, "route/weighted.rs"),
     builtin!(Route, "fallback", route::fallback, "route/fallback.rs"),
+    builtin!(Route, "pass-through", route::pass_through, "route/pass_through.rs"),
     builtin!(Guard, "key", guard::key, "guard/key.rs"),
     builtin!(Guard, "rate", guard::rate, "guard/rate.rs"),
     builtin!(Guard, "concurrency", guard::concurrency, "guard/concurrency.rs"),

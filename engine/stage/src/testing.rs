@@ -29,7 +29,8 @@ pub(crate) fn wrongs(stages: &str) -> String {
 fn policy(stages: &str) -> String {
     let stages: String = stages.lines().map(|line| format!("      {line}\n")).collect();
     format!(
-        "weir: v1\nproviders:\n  echo: {{ from: echo }}\n  lab: {{ dialect: openai, base_url: http://127.0.0.1:9 }}\n\
+        "weir: v1\nproviders:\n  echo: {{ from: echo }}\n  openai: {{ dialect: openai, base_url: http://127.0.0.1:9/v1 }}\n\
+         \x20 anthropic: {{ dialect: anthropic, base_url: http://127.0.0.1:9 }}\n  lab: {{ dialect: openai, base_url: http://127.0.0.1:9 }}\n\
          \x20 own: {{ from: echo, models: [{{ name: echo-say-gold, price: {{ input: 20, output: 80 }} }}] }}\nmodels:\n\
          \x20 fast: {{ targets: [{{ provider: echo, model: echo }}] }}\n\
          \x20 claude: {{ targets: [{{ provider: echo, model: echo-say-from_claude }}] }}\n\

@@ -14,6 +14,7 @@ mod guesses;
 mod keys;
 mod ledger;
 mod limits;
+mod minted;
 mod permits;
 mod promise;
 mod redis;
@@ -39,6 +40,7 @@ pub use ledger::{
     Report, Row, Single, rfc3339, unix_time,
 };
 pub use limits::{Limiter, Meter, MeterKind, Reservation, Taken, Word};
+pub use minted::{Kind, Minted, MintedIds, Owned, owner_of};
 pub use permits::{Admission, Admitted, Permits, Queued};
 pub use redis::{LinkHealth, RedisClientTls, RedisPlace, RedisSettings, RedisTls};
 pub use semantic::{SemanticEntry, SemanticStats, SemanticStore};

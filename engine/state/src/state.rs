@@ -3,7 +3,8 @@
 use crate::redis::Redis;
 use crate::{
     Amounts, Breakers, Dimension, ExactCache, Given, Guesses, IssuerKeys, KeyStore, Ledger, Limiter,
-    LinkHealth, Permits, Query, RedisSettings, SemanticStore, Spending, StateError, Sum, SumBy, Told, Totals,
+    LinkHealth, MintedIds, Permits, Query, RedisSettings, SemanticStore, Spending, StateError, Sum, SumBy,
+    Told, Totals,
 };
 use bytestring::ByteString;
 use std::sync::{Arc, OnceLock};
@@ -76,6 +77,8 @@ pub struct State {
     pub keys: KeyStore,
     /// The keys of those who issue tokens.
     pub issuers: IssuerKeys,
+    /// Ids that providers mint.
+    pub minted: MintedIds,
     /// Wrong credentials by address.
     pub guesses: Guesses,
     /// What people told of the caches' answers.
@@ -98,6 +101,7 @@ impl State {
             ledger: Ledger::default(),
             keys: KeyStore::default(),
             issuers: IssuerKeys::default(),
+            minted: MintedIds::default(),
             guesses: Guesses::default(),
             told: Told::default(),
             exact: [ExactCache::new(sizes.exact), ExactCache::new(sizes.exact / 4)],

@@ -54,7 +54,7 @@ impl Bench {
 
     fn send(&self, gateway: &Gateway, path: Path, key: Option<&str>) -> Result<Reply, String> {
         let bearer = key.map(|key| format!("Bearer {key}"));
-        let mut headers = vec![("content-type", "application/json"), ("x-request-id", "cell")];
+        let mut headers = vec![("content-type", path.kind()), ("x-request-id", "cell")];
         headers.extend(bearer.iter().map(|value| ("authorization", value.as_str())));
         let mut body = path.body();
         if let Comes::Packed(coding) = path.comes {

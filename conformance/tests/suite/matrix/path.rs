@@ -45,6 +45,12 @@ pub(crate) enum Asks {
     Rerank,
     /// How many tokens words are.
     Count,
+    /// A file of requests, for a batch.
+    File,
+    /// A batch that brings its requests along.
+    Batch,
+    /// What no operation is for.
+    Other,
 }
 
 /// How the request comes in.
@@ -122,6 +128,7 @@ const COUNT: Path = Path {
     provider: Dialect::Anthropic,
     ..PLAIN
 };
+const ANTHROPIC: Path = Path { client: Dialect::Anthropic, provider: Dialect::Anthropic, ..PLAIN };
 
 /// From a client of AWS's SDK; to a Bedrock; both.
 const FROM_AWS: Path = Path { client: Dialect::Bedrock, ..PLAIN };
@@ -186,6 +193,17 @@ pub(crate) const PATHS: &[Path] = &[
     Path { name: "replayed rerank", meets: Meets::Hit, ..RERANK },
     COUNT,
     Path { name: "count, retried", meets: Meets::Retry, ..COUNT },
+    Path { name: "file", asks: Asks::File, ..PLAIN },
+    Path { name: "file, error body", asks: Asks::File, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "file, h2c", asks: Asks::File, comes: Comes::Two, ..PLAIN },
+    Path { name: "frame, file", asks: Asks::File, place: Place::Frame, ..PLAIN },
+    Path { name: "batch", asks: Asks::Batch, ..ANTHROPIC },
+    Path { name: "frame, batch", asks: Asks::Batch, place: Place::Frame, ..ANTHROPIC },
+    Path { name: "other path", asks: Asks::Other, ..PLAIN },
+    Path { name: "other path, error body", asks: Asks::Other, meets: Meets::ErrorBody, ..PLAIN },
+    Path { name: "other path, gzip request", asks: Asks::Other, comes: Comes::Packed(Coding::Gzip), ..PLAIN },
+    Path { name: "other path, br reply", asks: Asks::Other, goes: Goes::Packed(Coding::Brotli), ..PLAIN },
+    Path { name: "frame, other path", asks: Asks::Other, place: Place::Frame, ..PLAIN },
     Path { name: "h2c", comes: Comes::Two, ..PLAIN },
     Path { name: "h2c stream", comes: Comes::Two, ..STREAM },
     Path { name: "h2c replayed stream", comes: Comes::Two, meets: Meets::Hit, ..STREAM },
@@ -267,7 +285,20 @@ impl Path {
             Asks::Speech => Operation::Speech,
             Asks::Rerank => Operation::Rerank,
             Asks::Count => Operation::Count,
+            Asks::File => Operation::File,
+            Asks::Batch => Operation::Batch,
+            Asks::Other => Operation::Http,
         }
+    }
+
+    /// Whether it is passed on to an account, without a model.
+    pub(crate) fn is_passed(self) -> bool {
+        matches!(self.asks, Asks::File | Asks::Batch | Asks::Other)
+    }
+
+    /// What the request says that its body is.
+    pub(crate) fn kind(self) -> &'static str {
+        if self.asks == Asks::File { "multipart/form-data; boundary=b" } else { "application/json" }
     }
 
     /// Whether what is answered holds words at all.
@@ -281,6 +312,9 @@ impl Path {
         match self.operation() {
             _ if self.client == Dialect::Bedrock && self.streams => "/bedrock/model/first/converse-stream",
             _ if self.client == Dialect::Bedrock => "/bedrock/model/first/converse",
+            Operation::File => "/v1/files",
+            Operation::Batch => "/anthropic/v1/messages/batches",
+            Operation::Http => "/v1/notes",
             Operation::Completion => "/v1/completions",
             Operation::Response => "/v1/responses",
             Operation::Embedding => "/v1/embeddings",
@@ -303,6 +337,7 @@ impl Path {
     pub(crate) fn another(self) -> Path {
         let asks = match self.asks {
             Asks::Embedding => Asks::Chat,
+            asks if self.is_passed() => return Path { asks, meets: Meets::Answer, ..self },
             // Not every dialect has another operation, but all have other words.
             asks if self.is_foreign() => {
                 return Path { asks, streams: false, meets: Meets::HitByMeaning, ..self };
@@ -322,6 +357,21 @@ impl Path {
             }
             Asks::Chat | Asks::Tool | Asks::Count => {
                 json!({ "model": "first", "messages": [{ "role": "user", "content": says }] })
+            }
+            Asks::Other => json!({ "turns": [{ "role": "user", "content": says }] }),
+            Asks::Batch => {
+                let turn = json!({ "role": "user", "content": says });
+                json!({ "requests": [{ "custom_id": "1", "params": { "model": "first", "messages": [turn] } }] })
+            }
+            Asks::File => {
+                let turn = json!({ "role": "user", "content": says });
+                let body = json!({ "model": "first", "messages": [turn] });
+                let line = json!({ "custom_id": "1", "url": "/v1/chat/completions", "body": body });
+                let head = "Content-Disposition: form-data; name=";
+                return format!(
+                    "--b\r\n{head}\"purpose\"\r\n\r\nbatch\r\n--b\r\n{head}\"file\"; filename=\"a\"\r\n\r\n{line}\r\n--b--\r\n"
+                )
+                .into_bytes();
             }
             Asks::Completion => json!({ "model": "first", "prompt": says }),
             Asks::Response | Asks::OwnResponse => json!({ "model": "first", "input": says }),
@@ -343,6 +393,7 @@ impl Path {
             Asks::Image => {
                 entry(json!({ "body": { "data": [{ "b64_json": "aGk=", "revised_prompt": ANSWER }] } }))
             }
+            Asks::File | Asks::Batch | Asks::Other => entry(json!({ "body": { "note": ANSWER } })),
             Asks::Moderation => entry(json!({ "body": { "results": [{ "flagged": false }] } })),
             Asks::Speech => entry(json!({ "body": "sound", "headers": { "content-type": "audio/mpeg" } })),
             Asks::Rerank => entry(json!({ "body": { "results": [{ "index": 0, "relevance_score": 0.9 }] } })),
@@ -406,6 +457,14 @@ impl Path {
             }
             None => "- cache: exact\n        with: { per: everyone }".to_owned(),
         };
+        // What a batch asks for may go to either.
+        let other = if self.is_passed() { ", { provider: b, model: m }" } else { "" };
+        let route = match self.is_passed() {
+            true => "pass-through\n        with: { to: [a, b], allow: [POST /v1/notes] }",
+            false => {
+                "fallback\n        with:\n          to: [first, second]\n          retry: { tries: 2, on: [5xx] }"
+            }
+        };
         let inside: String = parts
             .attempt
             .iter()
@@ -423,16 +482,13 @@ providers:
   a: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/a{version}"{http2}{responses} }}
   b: {{ dialect: {dialect}, base_url: "http://{{UPSTREAM}}/b{version}"{http2}{responses} }}
 models:
-  first: {{ targets: [{{ provider: a, model: m }}], price: {{ input: 1, output: 4 }} }}
+  first: {{ targets: [{{ provider: a, model: m }}{other}], price: {{ input: 1, output: 4 }} }}
   second: {{ targets: [{{ provider: b, model: m }}], price: {{ input: 2, output: 8 }} }}
 {frames}pipelines:
   - pipeline: all
 {open}    stages:
 {above}      {cache}
-      - route: fallback
-        with:
-          to: [first, second]
-          retry: {{ tries: 2, on: [5xx] }}
+      - route: {route}
 {attempt}"#
         )
     }
@@ -478,6 +534,7 @@ pub(crate) fn words(reply: &Reply) -> String {
             "/delta/toolUse/input",
             "/output/0/content/0/text",
             "/data/0/revised_prompt",
+            "/note",
             "/delta",
         ] {
             out.push_str(json.pointer(pointer).and_then(Value::as_str).unwrap_or(""));

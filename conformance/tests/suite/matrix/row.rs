@@ -402,6 +402,7 @@ pub(crate) const ELSEWHERE: &[&str] = &[
     "route: requested",
     "route: weighted",
     "route: fallback",
+    "route: pass-through",
     "guard: secrets",
     "guard: moderation",
     "guard: presidio",
@@ -416,6 +417,14 @@ pub(crate) const ELSEWHERE: &[&str] = &[
 impl Row {
     pub(crate) fn wants_key(&self) -> bool {
         self.builtin == Some("guard: key")
+    }
+
+    /// Whether it reads what only requests for models have.
+    fn is_of_models(&self) -> bool {
+        let guards = ["quota", "budget", "tokens", "tools", "schema", "webhook", "topics"];
+        let name =
+            self.stage.strip_prefix("- guard: ").map(|rest| rest.split('\n').next().unwrap_or_default());
+        name.is_some_and(|name| guards.contains(&name))
     }
 
     /// Whether it acts on requests alone, so that what it does to a reply from a cache cannot be seen.
@@ -451,6 +460,17 @@ impl Row {
         let replies = matches!(self.proof, Proof::EditsReply(..) | Proof::RefusesReply(_));
         if replies && path.is_wordless() {
             return Some("vectors, judgements and sound have no words");
+        }
+        if path.is_passed() && self.is_of_models() {
+            return Some("it reads what requests for a model say and spend, and the set does not load");
+        }
+        if self.builtin == Some("transform: json") && path.is_passed() {
+            return Some("it sets fields of requests for models, and leaves others as they are");
+        }
+        if self.proof == Proof::Answers && path.is_passed() {
+            return Some(
+                "what a provider keeps is never answered from a cache, which says that it steps aside",
+            );
         }
         if self.proof == Proof::Answers && matches!(path.asks, Asks::Image | Asks::Speech | Asks::Count) {
             return Some("images, sound and counts are made anew, and it says that it steps aside");

@@ -39,6 +39,13 @@ const VERSION: &str = "2023-06-01";
 const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/messages", Operation::Chat),
     (&[Method::POST], "/v1/messages/count_tokens", Operation::Count),
+    (&[Method::POST, Method::GET], "/v1/messages/batches", Operation::Batch),
+    (&[Method::GET, Method::DELETE], "/v1/messages/batches/{}", Operation::Batch),
+    (&[Method::POST], "/v1/messages/batches/{}/cancel", Operation::Batch),
+    (&[Method::GET], "/v1/messages/batches/{}/results", Operation::Batch),
+    (&[Method::POST, Method::GET], "/v1/files", Operation::File),
+    (&[Method::GET, Method::DELETE], "/v1/files/{}", Operation::File),
+    (&[Method::GET], "/v1/files/{}/content", Operation::File),
     (&[Method::GET], "/v1/models", Operation::Model),
     (&[Method::GET], "/v1/models/", Operation::Model),
 ];

@@ -62,7 +62,7 @@ pub(crate) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
 }
 
 /// Reads a field of the head; whether it was one.
-pub(super) fn head_field<'a>(scan: &mut Scan<'a>, name: &str, head: &mut Head) -> Scanned<bool> {
+pub(crate) fn head_field<'a>(scan: &mut Scan<'a>, name: &str, head: &mut Head) -> Scanned<bool> {
     match name {
         "model" => {
             head.model = scan.string_or_null()?.map(|lit| scan.text(&lit, TextForm::Plain)).transpose()?

@@ -33,6 +33,9 @@ const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/chat/completions", Operation::Chat),
     (&[Method::POST], "/v1/completions", Operation::Completion),
     (&[Method::POST], "/v1/responses", Operation::Response),
+    (&[Method::GET, Method::DELETE], "/v1/responses/{}", Operation::Response),
+    (&[Method::POST], "/v1/responses/{}/cancel", Operation::Response),
+    (&[Method::GET], "/v1/responses/{}/input_items", Operation::Response),
     (&[Method::POST], "/v1/embeddings", Operation::Embedding),
     (&[Method::POST], "/v1/moderations", Operation::Moderation),
     (&[Method::POST], "/v1/images/generations", Operation::Image),
@@ -41,12 +44,25 @@ const ROUTES: &Routes = &[
     (&[Method::POST], "/v1/audio/speech", Operation::Speech),
     (&[Method::POST], "/v1/audio/transcriptions", Operation::Transcription),
     (&[Method::POST], "/v1/audio/translations", Operation::Transcription),
+    (&[Method::POST, Method::GET], "/v1/files", Operation::File),
+    (&[Method::GET, Method::DELETE], "/v1/files/{}", Operation::File),
+    (&[Method::GET], "/v1/files/{}/content", Operation::File),
+    (&[Method::POST, Method::GET], "/v1/batches", Operation::Batch),
+    (&[Method::GET], "/v1/batches/{}", Operation::Batch),
+    (&[Method::POST], "/v1/batches/{}/cancel", Operation::Batch),
     (&[Method::GET], "/v1/models", Operation::Model),
     (&[Method::GET], "/v1/models/", Operation::Model),
 ];
 
 /// The dialect.
 pub(crate) struct OpenAi;
+
+impl OpenAi {
+    /// Reads usage and model of a reply that counts as responses do.
+    pub(crate) fn summary_of_response(&self, whole: &ByteString) -> Scanned<ReplySummary> {
+        responses::summary(whole)
+    }
+}
 
 impl Wire for OpenAi {
     fn classify(&self, path: &str) -> Option<Path> {

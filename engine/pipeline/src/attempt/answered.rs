@@ -1,14 +1,15 @@
 //! What came back from a target: an error, a whole reply, or a stream up to its first event.
 
-use super::failure::Failure;
+use super::failure::{Blame, Failure};
 use super::{Begun, Reached, Wants, streams};
+use crate::minted::{may_mint, sealer};
 use crate::run::Run;
 use crate::{Answer, CallError, Target, refuse};
 use bytes::{Bytes, BytesMut};
 use futures::{StreamExt, stream};
 use http::{HeaderMap, header};
 use weir_dialect::{Level, StreamDecoder, WireFormat};
-use weir_message::{Cause, Dialect, EventKind, Reply};
+use weir_message::{Cause, Dialect, EventKind, Operation, Reply, Usage};
 
 /// The largest whole reply taken from a provider, in bytes.
 pub(super) const REPLY_LIMIT: u64 = 64 << 20;
@@ -59,6 +60,14 @@ impl Run {
                 let identity = refuse::identity(&self.x);
                 reply = weir_dialect::translate_reply(reply, format, client, &identity)
                     .map_err(Failure::invalid)?;
+            } else if client.operation == Operation::Response {
+                self.seal_response(target, &mut reply);
+            } else if may_mint(&self.x.request) {
+                let sealed = Box::pin(self.seal_kept(target, &mut reply)).await;
+                sealed.map_err(|detail| Failure {
+                    blame: Blame::Nobody,
+                    ..Failure::of(Cause::Invalid, detail)
+                })?;
             }
             let WireFormat { dialect, operation } = client;
             if wants.reply_decoded {
@@ -73,6 +82,12 @@ impl Run {
                 reply.usage = summary.usage;
                 reply.model = summary.model;
             }
+            if weir_dialect::is_kept(&self.x.request) {
+                reply.usage = Some(match wants.usage {
+                    true => Box::pin(self.spent_by_kept(target, &reply)).await,
+                    false => Usage::default(),
+                });
+            }
             target.breaker.succeeded(&self.x.plan.breaker, self.x.now());
             return Ok(Reached::Whole(reply));
         }
@@ -82,6 +97,7 @@ impl Run {
         } else {
             StreamDecoder::translating(format, client, refuse::identity(&self.x))
         };
+        let seals = client == format && may_mint(&self.x.request);
         let mut begun = Box::new(Begun {
             status: answer.status,
             headers: answer.headers,
@@ -92,6 +108,9 @@ impl Run {
             })?,
             events: Vec::new(),
         });
+        if seals {
+            begun.decoder.seal(sealer(&self.x, target));
+        }
         loop {
             let chunk = begun.body.next().await;
             let is_over = chunk.is_none();

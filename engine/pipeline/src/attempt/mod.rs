@@ -150,8 +150,12 @@ impl Run {
     fn ask(&self, route: &dyn Route, now: Duration) -> Option<crate::Pick> {
         // A look that leaves the probe of a breaker to whoever sends: a rest of no length ends at once.
         let looking = BreakerSettings { cool_down: Duration::ZERO, ..self.x.plan.breaker };
-        let allows =
-            |target: &Target| target.provider.is_available && target.breaker.allows(&looking, now).allows();
+        let home = self.home.as_ref().map(|home| &home.provider);
+        let allows = |target: &Target| {
+            target.provider.is_available
+                && home.is_none_or(|home| *home == target.provider.name)
+                && target.breaker.allows(&looking, now).allows()
+        };
         let attempts: Vec<&Attempt> = self.x.trace.attempts.iter().collect();
         route.next(Ask {
             request: &self.x.request,

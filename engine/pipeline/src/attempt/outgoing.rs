@@ -2,13 +2,15 @@
 
 use super::answered::REPLY_LIMIT;
 use super::{Wants, streams};
+use crate::handle::allows;
+use crate::minted::may_mint;
 use crate::run::Run;
-use crate::{Access, AuthScheme, Call, Provider, Refusal, Target};
+use crate::{Access, AuthScheme, Call, Plan, Provider, Refusal, Target};
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 use std::sync::Arc;
 use std::time::Duration;
-use weir_dialect::WireFormat;
-use weir_message::{Body, ErrorCode, Request};
+use weir_dialect::{BatchLine, WireFormat};
+use weir_message::{Body, ErrorCode, Fault, Request};
 
 impl Run {
     /// The attempt as it is sent, or why it is not: what the target's dialect has no place for, where the provider's
@@ -45,12 +47,17 @@ impl Run {
             return Ok(Err(Unsupported(lost)));
         }
         let translates = WireFormat::of(request) != format;
-        let decode = request.head.stream || wants.reply_decoded || wants.usage || translates;
+        let mints = !translates && may_mint(request);
+        let decode = request.head.stream || wants.reply_decoded || wants.usage || translates || mints;
         let mut headers = outgoing_headers(request, provider, decode, translates);
         for (name, value) in out.headers {
             headers.entry(name).or_insert(value);
         }
         let mut body = out.body;
+        if mints && weir_dialect::asks_many(request).map_err(Refusal::Failed)? {
+            let named = |line: &BatchLine| upstream_model(&self.x.plan, request, provider, line);
+            body = weir_dialect::renamed(request, &body, named).map_err(Refusal::Failed)?;
+        }
         // What no stage reads goes on as it came. The guard of what was unpacked is no guard of what another unpacks.
         if let Some(packed) = request.packed.as_ref().filter(|_| request.body == Body::Unread)
             && packed.holds(&body)
@@ -73,6 +80,36 @@ impl Run {
             body_limit: REPLY_LIMIT,
         }))
     }
+}
+
+/// The name that a provider has for the model that a request of a batch asks for.
+fn upstream_model(
+    plan: &Plan,
+    request: &Request,
+    provider: &Provider,
+    line: &BatchLine,
+) -> Result<String, Fault> {
+    let model = &*line.model;
+    let shown: String = model.chars().take(100).collect();
+    let refuse = |code, message: String| Fault::new(code, message).param("model");
+    if let Some(caller) = &request.caller {
+        if !caller.operations.is_empty() && !caller.operations.contains(&line.operation) {
+            let message = format!("the key does not allow requests of the kind `{}`", line.operation);
+            return Err(Fault::new(ErrorCode::Denied, message));
+        }
+        if !allows(caller, model) {
+            return Err(refuse(ErrorCode::Denied, format!("the key does not allow the model \"{shown}\"")));
+        }
+    }
+    let route = plan
+        .route_of(model)
+        .ok_or_else(|| refuse(ErrorCode::UnknownModel, format!("the policy knows no model \"{shown}\"")))?;
+    let targets = route.targets_for(plan.models(), model);
+    let target = targets.iter().find(|target| target.provider.name == provider.name).ok_or_else(|| {
+        let message = format!("the model \"{shown}\" has no target at the account that takes this batch");
+        refuse(ErrorCode::Unsupported, message)
+    })?;
+    Ok(target.named(model).model.as_deref().unwrap_or(model).to_owned())
 }
 
 /// What kept an attempt from being sent, by name.

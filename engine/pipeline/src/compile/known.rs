@@ -47,7 +47,7 @@ pub(super) fn price(decl: &weir_policy::Price) -> Price {
         per_page: maybe(decl.per_page),
         per_request: maybe(decl.per_request),
         above: above.collect(),
-        batch: None,
+        batch: decl.batch.as_deref().map(|decl| Box::new(price(decl))),
     }
 }
 

@@ -10,7 +10,7 @@ mod steps;
 
 use crate::plan::{Pipeline, Plan, Step, When};
 use crate::services::Counting;
-use crate::{Needs, Registry, cel, fingerprint, reach};
+use crate::{Needs, Passes, Registry, cel, fingerprint, reach};
 use http::HeaderValue;
 use slot::{Asked, Slot};
 use std::collections::BTreeMap;
@@ -97,8 +97,11 @@ impl Compiler<'_> {
         let admin = self.set.admin.as_ref();
         let admin_token = admin.and_then(|admin| self.secret(&admin.token));
         let admin_token = admin_token.map(|token| weir_state::digest(token.expose()));
+        let seal = self.set.state.as_ref().and_then(|state| state.seal.as_ref());
+        let seal = seal.and_then(|seal| self.secret(seal));
         let providers = self.providers();
         let models = self.models(&providers);
+        let accounts = self.accounts(&providers);
         let services: Arc<dyn Services> = Arc::new(Counting::new(&models));
         let set_params = self.params(&self.set.params);
         let set = self.set;
@@ -123,7 +126,8 @@ impl Compiler<'_> {
             let when = self.asked(decl.when.as_ref(), decl.lost.has("when"), HookKind::Match);
             self.limit_names.clone_from(&of_frames);
             let mut slots: Vec<Slot<'_>> = Vec::new();
-            let around = Around { models: &models, services: &services, in_attempt: false };
+            let around =
+                Around { models: &models, services: &services, accounts: &accounts, in_attempt: false };
             for (condition, frame) in &frames {
                 self.home = format!("frame {}", frame.name.value);
                 slots.extend(frame.stages.iter().map(|stage| self.slot(stage, condition, around)));
@@ -144,6 +148,7 @@ impl Compiler<'_> {
             }
             reach::limits(&self.limit_names, &place, self.diagnostics);
             reach::check(&place, self.diagnostics);
+            let passes = reach::passes(&slots);
             let decls: Vec<&StageDecl> = slots.iter().map(|slot| slot.decl).collect();
             let steps: Option<Vec<Step>> = slots.into_iter().map(Slot::into_step).collect();
             let (Some(mut steps), true) = (steps, when.is_known()) else {
@@ -178,6 +183,7 @@ impl Compiler<'_> {
                 firm,
                 shared_conditions,
                 deadline: decl.deadline,
+                passes,
                 blank,
                 steps,
             });
@@ -191,6 +197,7 @@ impl Compiler<'_> {
             pipelines.iter_mut().for_each(|pipeline| pipeline.needs = pipeline.needs | Needs::USAGE);
         }
         let eager = SERVED.iter().copied().filter(|operation| reads_whole(&pipelines, *operation)).collect();
+        let keeps_files = pipelines.iter().any(|pipeline| pipeline.passes != Passes::Models);
         let listeners = self.set.listeners.values().map(|listener| Arc::new(listener.clone())).collect();
         let revision = self.set.revision.to_string();
         Some(Plan {
@@ -200,11 +207,13 @@ impl Compiler<'_> {
             keys: keys?,
             identities,
             admin_token,
+            seal,
             pipelines,
             models,
             providers: providers.into_values().collect(),
             services,
             eager,
+            keeps_files,
             is_open: self.set.pipelines.iter().any(|pipeline| pipeline.anonymous),
             breaker: BreakerSettings::default(),
             reads_spent,
@@ -230,8 +239,10 @@ impl Compiler<'_> {
 fn reads_whole(pipelines: &[Pipeline], operation: Operation) -> bool {
     let reads =
         |when: Option<&Expression>| when.is_some_and(|when| cel::needs_of(when.reads()).has(Needs::BODY));
-    let may_take =
-        |pipeline: &&Pipeline| pipeline.when.as_ref().is_none_or(|when| when.may_hold_for(operation));
+    let may_take = |pipeline: &&Pipeline| {
+        pipeline.passes.takes(operation)
+            && pipeline.when.as_ref().is_none_or(|when| when.may_hold_for(operation))
+    };
     let mut takers = pipelines.iter().filter(may_take).peekable();
     // The first one's condition is asked of every request.
     if takers.peek().is_none_or(|first| reads(first.when.as_deref())) {
@@ -252,4 +263,7 @@ pub const SERVED: &[Operation] = &[
     Operation::Image,
     Operation::Speech,
     Operation::Transcription,
+    Operation::File,
+    Operation::Batch,
+    Operation::Http,
 ];

@@ -1,6 +1,7 @@
 //! Models: the routes behind the names that clients ask for.
 
 use super::{Compiler, known};
+use crate::registry::Accounts;
 use crate::route::Names;
 use crate::{Child, Fallback, FallbackChild, Models, Provider, Retry, Target, Weighted};
 use http::HeaderValue;
@@ -71,6 +72,27 @@ impl Compiler<'_> {
             catalogue: self.workshop.catalogue,
             state: Arc::clone(&self.workshop.state),
         }
+    }
+
+    /// The accounts, as targets for requests that name no model.
+    pub(super) fn accounts(&self, providers: &BTreeMap<Arc<str>, Arc<Provider>>) -> Accounts {
+        let (providers, own) = (providers.clone(), self.own.clone());
+        let (catalogue, state) = (self.workshop.catalogue, Arc::clone(&self.workshop.state));
+        let names = self.set.providers.keys().cloned().collect();
+        // One whose definition is wrong is defined all the same.
+        let is_open = providers.len() < self.set.providers.len() || self.set.gaps.may_hold("providers");
+        Accounts::new(names, is_open, move |name| {
+            let maker = Maker {
+                provider: Arc::clone(providers.get(name)?),
+                price: None,
+                tokenizer: None,
+                context: None,
+                own: own.get(name).cloned().unwrap_or_default(),
+                catalogue,
+                state: Arc::clone(&state),
+            };
+            Some(Target { shown: HeaderValue::try_from(name).ok(), ..maker.pattern("") })
+        })
     }
 
     /// Says it where nobody here counts by this vocabulary.

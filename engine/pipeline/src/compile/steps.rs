@@ -4,6 +4,7 @@ use super::slot::{Asked, Slot};
 use super::{Compiler, Params, Secrets};
 use crate::fingerprint::Below;
 use crate::plan::{DenyAnswer, OnError, Step, When};
+use crate::registry::Accounts;
 use crate::{Child, Declares, HeaderReads, Models, Needs, Registry, Stage, Streaming, Workbench, cel, rhai};
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,6 +33,7 @@ const OF_TEXTS: &[Code] = &[
 pub(super) struct Around<'c> {
     pub(super) models: &'c Models,
     pub(super) services: &'c Arc<dyn Services>,
+    pub(super) accounts: &'c Accounts,
     pub(super) in_attempt: bool,
 }
 
@@ -165,6 +167,7 @@ impl<'a> Compiler<'a> {
             params: self.params(&decl.params),
             below: Below::default(),
             together: decl.together,
+            unread_pass: decl.unread_pass,
             attempt: Vec::new(),
             within: decl.within.as_slice().into(),
         }
@@ -201,7 +204,7 @@ impl<'a> Compiler<'a> {
         if decl.lost.any(&[decl.verb.name(), "cel", "rhai"]) {
             return None;
         }
-        let Around { models, services, in_attempt } = around;
+        let Around { models, services, accounts, in_attempt } = around;
         let mut found = Diagnostics::new();
         let (secrets, workshop) = (self.secrets, self.workshop);
         let resolve = move |secret: &Secret| match secrets {
@@ -217,6 +220,7 @@ impl<'a> Compiler<'a> {
             inference: &workshop.inference,
             state: &workshop.state,
             services,
+            accounts,
             limit_names: &mut self.limit_names,
             headers,
             root: match secrets {

@@ -251,6 +251,8 @@ impl Flow {
             (Some(usage), Some(_)) => usage,
             (usage, _) => of_part(usage, &mut run.x, asks_usage, tally.content_events),
         };
+        // What was kept was paid for when it was made.
+        let usage = if weir_dialect::is_kept(&run.x.request) { Usage::default() } else { usage };
         run.settle_attempt(Some(usage), cause);
         run
     }

@@ -262,7 +262,15 @@ impl App {
     ) -> Result<(weir_dialect::Route, Option<Arc<weir_message::Caller>>, body::Announced), Fault> {
         let head = session.req_header();
         let path = head.uri.path();
-        let route = weir_dialect::classify(&head.method, path, &head.headers).map_err(|why| match why {
+        let route = weir_dialect::classify(&head.method, path, &head.headers).or_else(|why| match why {
+            // Which paths, the policy says.
+            Unclassified::UnknownPath if plan.takes_paths() && !matches!(path, "/healthz" | "/readyz") => {
+                let dialect = weir_dialect::dialect_at(path, &head.headers);
+                Ok(weir_dialect::Route { dialect, operation: Operation::Http, item: None, stream: false })
+            }
+            why => Err(why),
+        });
+        let route = route.map_err(|why| match why {
             Unclassified::UnknownPath if matches!(path, "/healthz" | "/readyz") => bad_method("GET"),
             Unclassified::UnknownPath => Fault::new(ErrorCode::UnknownPath, "nothing answers this path"),
             Unclassified::BadMethod { allow } => bad_method(allow),

@@ -96,7 +96,10 @@ impl Stage for Exact {
 
     fn request<'a>(&'a self, mut visit: Visit<'a>) -> Hook<'a> {
         let x = &*visit.exchange;
-        if !TEXT_OPERATIONS.contains(&x.request.operation) || weir_dialect::is_form(&x.request) {
+        if !TEXT_OPERATIONS.contains(&x.request.operation)
+            || weir_dialect::is_form(&x.request)
+            || weir_dialect::is_kept(&x.request)
+        {
             bypass(&mut visit, "replies of this operation are not kept");
             return CONTINUE;
         }
@@ -279,6 +282,14 @@ mod tests {
     #[tokio::test]
     async fn a_response_is_kept_whole_and_replayed_as_it_is_asked() {
         let world = World::new(EVERYONE);
+        let owner = weir_state::owner_of(None);
+        let response = weir_state::Minted {
+            provider: "echo".into(),
+            model: "fast".into(),
+            kind: weir_state::Kind::Plain,
+            id: "resp_0".to_owned(),
+        };
+        let before = world.state().minted.seal(&owner, &response).unwrap();
         let ask = async |fields: serde_json::Value| {
             let mut body = json!({ "model": "fast", "input": "hi" });
             body.as_object_mut().unwrap().extend(fields.as_object().unwrap().clone());
@@ -299,7 +310,7 @@ mod tests {
         );
         for (fields, said) in [
             (json!({ "store": true }), "miss"),
-            (json!({ "previous_response_id": "resp_0" }), "miss"),
+            (json!({ "previous_response_id": before }), "miss"),
             (json!({ "instructions": "be brief" }), "miss"),
             (json!({ "conversation": null }), "miss"),
             (json!({ "conversation": "conv_0" }), "bypass"),

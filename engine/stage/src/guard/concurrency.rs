@@ -18,7 +18,7 @@ use serde::Deserialize;
 use std::sync::Arc;
 use weir_diagnostic::units;
 use weir_message::{Denial, ErrorCode};
-use weir_pipeline::{CONTINUE, Declares, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
+use weir_pipeline::{CONTINUE, Declares, Hook, Needs, READABLE_OPERATIONS, Stage, Verdict, Visit, Workbench};
 use weir_policy::{Expr, OnError, Spanned, StageDecl};
 use weir_state::{Admission, Admitted};
 
@@ -89,7 +89,7 @@ impl Stage for Concurrency {
         let needs = self.per.needs();
         Declares {
             needs,
-            reads_operations: needs.has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            reads_operations: needs.has(Needs::BODY).then_some(READABLE_OPERATIONS),
             edits_request: self.beyond.edits(),
             patience: self.beyond.patience(),
             ..Declares::default()

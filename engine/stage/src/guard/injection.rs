@@ -33,8 +33,8 @@ use weir_diagnostic::{Code, Diagnostic};
 use weir_inference::{DEFAULT_EMBEDDER, Embedder, Error};
 use weir_message::{Denial, ErrorCode, Request, TextForm, TextRole};
 use weir_pipeline::{
-    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, Streaming, TEXT_OPERATIONS,
-    Verdict, Visit, Windows, Workbench,
+    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Notes, READABLE_OPERATIONS, Stage, StreamStage,
+    Streaming, Verdict, Visit, Windows, Workbench,
 };
 use weir_policy::StageDecl;
 
@@ -408,7 +408,7 @@ impl Stage for Injection {
             streaming: if reply { Streaming::Events } else { Streaming::None },
             judges_request: self.request,
             reads_reply: reply,
-            reads_operations: Some(TEXT_OPERATIONS),
+            reads_operations: Some(READABLE_OPERATIONS),
             ..Declares::default()
         }
     }

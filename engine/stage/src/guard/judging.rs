@@ -2,7 +2,7 @@
 
 use super::action::{Action, Findings, Side, unreadable};
 use std::sync::Arc;
-use weir_message::{Denial, ErrorCode, Reply};
+use weir_message::{Denial, ErrorCode, Operation, Reply};
 use weir_pipeline::{
     CONTINUE, Declares, Exchange, Hook, Needs, Notes, Stage, TEXT_OPERATIONS, Verdict, Visit,
 };
@@ -12,6 +12,11 @@ pub(crate) type Found = Findings<String>;
 
 /// What a request or reply is judged by. An error says why it cannot be judged.
 pub(crate) trait Rules: Send + Sync {
+    /// The operations whose requests it can judge.
+    fn operations(&self) -> &'static [Operation] {
+        TEXT_OPERATIONS
+    }
+
     /// What is wrong with a request.
     fn request(&self, _x: &Exchange, _found: &mut Found) -> Result<(), String> {
         Ok(())
@@ -73,7 +78,7 @@ where
             judges_request: self.on.contains(&Side::Request),
             only_judges: true,
             reads_reply: reply,
-            reads_operations: Some(TEXT_OPERATIONS),
+            reads_operations: Some(self.rules.operations()),
             ..Declares::default()
         }
     }

@@ -15,8 +15,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 use weir_diagnostic::{Code, Diagnostic, nearest};
-use weir_message::{Reply, TextAt, TextRole};
-use weir_pipeline::{Exchange, Stage, Workbench};
+use weir_message::{Operation, Reply, TextAt, TextRole};
+use weir_pipeline::{Exchange, READABLE_OPERATIONS, Stage, Workbench};
 use weir_policy::{Spanned, StageDecl};
 use whatlang::{Lang, detect};
 
@@ -229,6 +229,10 @@ impl Languages {
 }
 
 impl Rules for Languages {
+    fn operations(&self) -> &'static [Operation] {
+        READABLE_OPERATIONS
+    }
+
     fn request(&self, x: &Exchange, found: &mut Found) -> Result<(), String> {
         self.turns(|visit| x.request.each_text(visit), found);
         Ok(())

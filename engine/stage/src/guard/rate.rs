@@ -21,7 +21,7 @@ use std::time::Duration;
 use weir_diagnostic::units::{self, Rate};
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::{Body, Denial, ErrorCode};
-use weir_pipeline::{Declares, Exchange, Hook, Needs, Stage, TEXT_OPERATIONS, Verdict, Visit, Workbench};
+use weir_pipeline::{Declares, Exchange, Hook, Needs, READABLE_OPERATIONS, Stage, Verdict, Visit, Workbench};
 use weir_policy::{Expr, OnError, Spanned, StageDecl};
 use weir_script::{Limit, StageLimits};
 use weir_state::{Meter, MeterKind, Reservation, Space, Taken, Word};
@@ -182,7 +182,7 @@ impl Stage for RateGuard {
         let tokens = if self.tokens.is_empty() { Needs::NONE } else { Needs::BODY | Needs::USAGE };
         Declares {
             needs: needs | tokens,
-            reads_operations: (needs | tokens).has(Needs::BODY).then_some(TEXT_OPERATIONS),
+            reads_operations: (needs | tokens).has(Needs::BODY).then_some(READABLE_OPERATIONS),
             limits: true,
             edits_request: self.beyond.edits(),
             patience: self.beyond.patience(),
@@ -346,7 +346,11 @@ impl RateGuard {
         if self.tokens.is_empty() {
             return Ok(taking);
         }
-        let wanted = x.plan.services().request_tokens(&x.request);
+        // What a provider keeps spends nothing before it is asked for.
+        let wanted = match weir_dialect::is_kept(&x.request) {
+            true => 0,
+            false => x.plan.services().request_tokens(&x.request),
+        };
         for rate in &self.tokens {
             match limits.reserve(&self.meter(x, subject, MeterKind::Tokens, *rate), wanted, rate.count, now) {
                 Ok(reservation) => taking.tokens.push(reservation),

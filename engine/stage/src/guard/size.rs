@@ -16,8 +16,8 @@ use weir_diagnostic::units::ByteSize;
 use weir_diagnostic::{Code, Diagnostic};
 use weir_message::{Denial, ErrorCode, Event, Part, Request};
 use weir_pipeline::{
-    CONTINUE, Declares, Flow, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict, Streaming,
-    TEXT_OPERATIONS, Verdict, Visit, Workbench,
+    CONTINUE, Declares, Flow, Hook, Needs, Notes, READABLE_OPERATIONS, Stage, StreamStage, StreamVerdict,
+    Streaming, Verdict, Visit, Workbench,
 };
 use weir_policy::StageDecl;
 
@@ -165,7 +165,7 @@ impl Stage for Size {
             judges_request: self.judges_request,
             only_judges: true,
             reads_reply: self.reply.is_some(),
-            reads_operations: Some(TEXT_OPERATIONS),
+            reads_operations: Some(READABLE_OPERATIONS),
             ..Declares::default()
         }
     }

@@ -7,8 +7,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use weir_message::{Block, BlockKind, Denial, ErrorCode, Replace, TextAt, TextForm, TextRole};
 use weir_pipeline::{
-    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Notes, Stage, StreamStage, StreamVerdict, Streaming,
-    TEXT_OPERATIONS, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows,
+    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Notes, READABLE_OPERATIONS, Stage, StreamStage,
+    StreamVerdict, Streaming, Verdict, Visit, Window, WindowFlow, WindowJudge, Windows,
 };
 use weir_policy::StageDecl;
 
@@ -225,7 +225,7 @@ impl Stage for Guard {
             judges_request: self.request,
             only_judges: true,
             reads_reply: self.reply,
-            reads_operations: Some(TEXT_OPERATIONS),
+            reads_operations: Some(READABLE_OPERATIONS),
             ..Declares::default()
         }
     }

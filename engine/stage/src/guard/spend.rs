@@ -570,7 +570,9 @@ pub(super) fn worst(
         None => Worst::of(x)?,
         Some(tokens) => Worst::of(x)?.within(tokens),
     };
-    Ok(x.reachable().into_iter().map(move |target| {
+    // What a provider keeps spends nothing before it is asked for.
+    let targets = if weir_dialect::is_kept(&x.request) { Vec::new() } else { x.reachable() };
+    Ok(targets.into_iter().map(move |target| {
         let usage = worst.at(&target, assume_output);
         (target, usage)
     }))

@@ -2,6 +2,7 @@
 
 pub(crate) mod fallback;
 mod item;
+pub(crate) mod pass_through;
 pub(crate) mod requested;
 pub(crate) mod weighted;
 

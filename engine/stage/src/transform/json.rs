@@ -147,7 +147,9 @@ impl Stage for Json {
     }
 
     fn request<'a>(&'a self, visit: Visit<'a>) -> Hook<'a> {
-        if self.request.is_empty() || !TEXT_OPERATIONS.contains(&visit.exchange.request.operation) {
+        let request = &visit.exchange.request;
+        let has_fields = TEXT_OPERATIONS.contains(&request.operation) && !weir_dialect::is_kept(request);
+        if self.request.is_empty() || !has_fields {
             return CONTINUE;
         }
         match self.edit_request(visit.exchange, visit.notes) {

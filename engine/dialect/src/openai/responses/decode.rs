@@ -11,7 +11,16 @@ use weir_message::{Body, Chat, Head, JsonOp, Message, Part, Request, Role, TextF
 pub(super) fn decode(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     let mut reader = Reader { head: super::blank_head(), ..Reader::default() };
     let mut scan = Scan::all(whole)?;
-    let known = &["model", "stream", "input", "instructions", "prompt", "tools"];
+    let known = &[
+        "model",
+        "stream",
+        "input",
+        "instructions",
+        "prompt",
+        "tools",
+        "previous_response_id",
+        "conversation",
+    ];
     let inside = scan.object(known, |scan, name, key| reader.field(scan, name, &key))?;
     scan.end()?;
     reader.head.object_at = Some(place(inside));

@@ -30,8 +30,9 @@ use weir_message::{Block, BlockKind, Fault, Finish, Head, Reply, Request};
 pub(super) fn read_head(request: &mut Request, whole: &ByteString) -> Scanned<()> {
     let mut head = blank_head();
     let mut scan = Scan::all(whole)?;
-    let inside =
-        scan.object(&["model", "stream"], |scan, name, _| head_field(scan, name, &mut head).map(|_| ()))?;
+    // What is followed is looked for by its name as it is spelt.
+    let known = &["model", "stream", "previous_response_id", "conversation"];
+    let inside = scan.object(known, |scan, name, _| head_field(scan, name, &mut head).map(|_| ()))?;
     scan.end()?;
     head.object_at = Some(place(inside));
     set_head(request, head);

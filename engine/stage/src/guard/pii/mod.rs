@@ -32,7 +32,7 @@ use weir_diagnostic::{Code, Diagnostic, Span};
 use weir_inference::Tag;
 use weir_message::{Denial, ErrorCode, TextAt, TextForm, TextRole};
 use weir_pipeline::{
-    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, Stage, StreamStage, Streaming, TEXT_OPERATIONS,
+    CONTINUE, Declares, HELD_LIMIT, Hold, Hook, Needs, READABLE_OPERATIONS, Stage, StreamStage, Streaming,
     Verdict, Visit, Windows, Workbench,
 };
 use weir_policy::StageDecl;
@@ -173,7 +173,7 @@ impl Stage for Pii {
             judges_request: self.request,
             only_judges: !self.restores(),
             reads_reply: reply,
-            reads_operations: Some(TEXT_OPERATIONS),
+            reads_operations: Some(READABLE_OPERATIONS),
             ..Declares::default()
         }
     }
