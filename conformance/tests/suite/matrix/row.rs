@@ -421,7 +421,7 @@ impl Row {
 
     /// Whether it reads what only requests for models have.
     fn is_of_models(&self) -> bool {
-        let guards = ["quota", "budget", "tokens", "tools", "schema", "webhook", "topics"];
+        let guards = ["quota", "budget", "tokens", "tools", "schema", "webhook", "topics", "content"];
         let name =
             self.stage.strip_prefix("- guard: ").map(|rest| rest.split('\n').next().unwrap_or_default());
         name.is_some_and(|name| guards.contains(&name))

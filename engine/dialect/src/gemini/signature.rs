@@ -3,7 +3,6 @@
 //! Each provider refuses a proof that another one wrote. So while one of Gemini's is a message, it bears a mark, and only
 //! marked ones are sent to Gemini; clients of Gemini's dialect, who expect Base64, get another provider's wrapped in it.
 
-use crate::fields::is_base64;
 use base64::Engine;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -39,9 +38,10 @@ pub(crate) fn written(signature: &str) -> String {
     own(signature).map_or_else(|| format!("{WRAPPED}{}", BASE64.encode(signature)), str::to_owned)
 }
 
-/// What seals a message's reasoning, for clients whose API has bytes for it: Base64 as it is, and else wrapped in it.
+/// What seals a message's reasoning, for clients whose API has bytes for it: Base64 as it is if it would come back the same, and
+/// else wrapped in it.
 pub(crate) fn as_bytes(data: &str) -> Cow<'_, str> {
-    match is_base64(data) {
+    match BASE64.decode(data).is_ok_and(|bytes| BASE64.encode(bytes) == data) {
         true => Cow::Borrowed(data),
         false => Cow::Owned(format!("{WRAPPED}{}", BASE64.encode(data))),
     }

@@ -45,6 +45,10 @@ pub(super) struct Tally {
     finish: Option<Finish>,
 }
 
+fn past_deadline() -> Refusal {
+    Refusal::Failed(Fault::new(ErrorCode::DeadlineExceeded, "the deadline of the request passed"))
+}
+
 /// Where a stream stands after a step.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stand {
@@ -83,10 +87,7 @@ impl Flow {
             None => self.body.next().await,
             Some(deadline) => match select(self.body.next(), deadline).await {
                 Either::Left((piece, _)) => piece,
-                Either::Right(_) => {
-                    let message = "the deadline of the request passed";
-                    return Err(Refusal::Failed(Fault::new(ErrorCode::DeadlineExceeded, message)));
-                }
+                Either::Right(_) => return Err(past_deadline()),
             },
         };
         if piece.is_none() {
@@ -100,6 +101,10 @@ impl Flow {
                 // What came before a flaw is good.
                 let stand = self.take_in(events, ready).await?;
                 read.map(|()| stand).map_err(Refusal::Failed)
+            }
+            // The attempt's time ends with the request's: whichever timer went off first.
+            Some(Err(error)) if error.cause == Cause::Timeout && self.is_past_deadline() => {
+                Err(past_deadline())
             }
             Some(Err(error)) => Err(self.failed(error.cause, error.detail)),
             None => {
@@ -116,6 +121,11 @@ impl Flow {
                 }
             }
         }
+    }
+
+    fn is_past_deadline(&self) -> bool {
+        let pipeline = self.plan.pipelines.get(self.run.pipeline);
+        pipeline.and_then(|pipeline| pipeline.deadline).is_some_and(|at| self.run.x.elapsed() >= at)
     }
 
     /// Takes the events out of a piece, and out of those behind it that are there already: what has come together leaves
