@@ -211,7 +211,7 @@ def tells_what_the_target_has_no_place_for():
     error = raised(anthropic.BadRequestError, lambda: client.messages.count_tokens(model="fast", messages=asked("hi")["messages"]))
     assert error.error_code == "unsupported", error.body
     error = raised(anthropic.NotFoundError, lambda: client.messages.batches.list())
-    assert (error.type, error.error_code) == ("not_found_error", "unknown-path"), error.body
+    assert (error.type, error.error_code) == ("not_found_error", "no-pipeline"), error.body
 
 
 @check

@@ -185,8 +185,12 @@ def takes_the_form_of_a_response_and_what_is_kept():
         name: str
 
     said = 'echo-say-{"name":"bob"}'
-    reply = client.responses.parse(model=said, input="who?", text_format=Who, previous_response_id="resp_0")
+    before = client.responses.create(model=said, input="hello")
+    reply = client.responses.parse(model=said, input="who?", text_format=Who, previous_response_id=before.id)
     assert reply.output_parsed == Who(name="bob"), reply
+    another = lambda: client.responses.create(model=said, input="who?", previous_response_id="resp_0")
+    error = raised(openai.NotFoundError, another)
+    assert error.code == "unknown-id", error
     wrong = lambda: client.responses.create(model="fast", input=7)
     error = raised(openai.BadRequestError, wrong)
     assert (error.code, error.param) == ("bad-request", "input"), error

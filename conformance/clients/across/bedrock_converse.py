@@ -116,11 +116,12 @@ def streamed(events):
 
 
 def answer(content, finish, usage):
-    thoughts = [one["reasoningContent"] for one in content if "reasoningContent" in one]
+    # What is only sealed (`redactedContent`) is for the next turn.
+    thoughts = [one["reasoningContent"].get("reasoningText", {}) for one in content if "reasoningContent" in one]
     cached = usage.get("cacheReadInputTokens", 0)
     return {
         "text": "".join(one.get("text", "") for one in content),
-        "reasoning": "".join(thought["reasoningText"]["text"] for thought in thoughts),
+        "reasoning": "".join(thought.get("text", "") for thought in thoughts),
         "calls": [
             {"name": one["toolUse"]["name"], "arguments": one["toolUse"]["input"]} for one in content if "toolUse" in one
         ],
